@@ -1,0 +1,38 @@
+"""Per-session inboxes for Celery: bursts in, one ordered batch out."""
+
+from celery_inbox.errors import (
+    ConfigurationError,
+    InboxError,
+    InboxFull,
+    InvalidMessage,
+    InvalidSession,
+    LeaseLost,
+    MessageTooLarge,
+    StorageFull,
+    StorageUnavailable,
+)
+from celery_inbox.inbox import Inbox
+from celery_inbox.message import Batch, Command, DeadLetter, Message, Receipt, SessionView
+from celery_inbox.settings import Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Batch",
+    "Command",
+    "ConfigurationError",
+    "DeadLetter",
+    "Inbox",
+    "InboxError",
+    "InboxFull",
+    "InvalidMessage",
+    "InvalidSession",
+    "LeaseLost",
+    "Message",
+    "MessageTooLarge",
+    "Receipt",
+    "SessionView",
+    "Settings",
+    "StorageFull",
+    "StorageUnavailable",
+]

@@ -1,0 +1,1 @@
+"""What happened: signals, and the log lines made from them."""

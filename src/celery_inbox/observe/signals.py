@@ -1,0 +1,48 @@
+"""One Celery signal per move; receivers get the payload as keywords, the sender is the ``Inbox``.
+
+No payload holds a message's text. ``digest`` stands for the session in logs; ``session`` is its name, for your own code.
+An exception in a receiver is logged by Celery and changes nothing.
+"""
+
+from __future__ import annotations
+
+from celery.utils.dispatch import Signal
+
+sent = Signal(name="inbox_sent", providing_args={"address", "receipt"})
+"""A send was answered: ``address``, ``receipt``."""
+
+claimed = Signal(name="inbox_claimed", providing_args={"claim"})
+"""A batch was leased: ``claim`` with ``due_at`` and ``claimed_at``, whose difference is the lateness in ms."""
+
+acked = Signal(name="inbox_acked", providing_args={"claim", "handled", "runtime"})
+"""A batch was handled: ``claim``, ``handled`` messages, ``runtime`` in seconds."""
+
+nacked = Signal(name="inbox_nacked", providing_args={"claim", "retry_at", "exception"})
+"""A batch failed and will be tried again: ``claim``, ``retry_at`` in Unix ms, ``exception``."""
+
+dead = Signal(name="inbox_dead", providing_args={"address", "batch_id", "attempts", "reason"})
+"""A batch was set aside: ``address``, ``batch_id``, ``attempts``, ``reason``."""
+
+dead_evicted = Signal(name="inbox_dead_evicted", providing_args={"ids"})
+"""Dead letters made room for a newer one: their ``ids``, oldest first."""
+
+released = Signal(name="inbox_released", providing_args={"claim"})
+"""A batch was given back unconsumed: ``claim``."""
+
+reclaimed = Signal(name="inbox_reclaimed", providing_args={"address", "fence", "attempt", "outcome", "batch_id"})
+"""A lease ended without its holder: ``address``, ``fence``, ``attempt``, ``outcome`` (retry or dead), ``batch_id``."""
+
+lost = Signal(name="inbox_lost", providing_args={"claim"})
+"""A run learnt that its lease had ended: ``claim``."""
+
+quarantined = Signal(name="inbox_quarantined", providing_args={"address", "size"})
+"""An element that cannot be read was set aside: ``address``, ``size`` in bytes."""
+
+dispatched = Signal(name="inbox_dispatched", providing_args={"partition", "kicks"})
+"""Kicks were published: ``partition``, how many ``kicks``."""
+
+dispatch_failed = Signal(name="inbox_dispatch_failed", providing_args={"what", "exception"})
+"""The dispatcher could not reach ``what`` (Redis or the broker): ``exception``; it tries again by itself."""
+
+predicate_failed = Signal(name="inbox_predicate_failed", providing_args={"setting", "exception"})
+"""A callable among the settings raised: ``setting``, ``exception``; the message was stored as plain text."""

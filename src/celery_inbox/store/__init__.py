@@ -1,0 +1,1 @@
+"""Where a session lives: the moves, in Redis and in memory."""

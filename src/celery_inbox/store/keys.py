@@ -1,0 +1,83 @@
+"""Which partition, digest and key prefix a session has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from zlib import crc32
+
+from celery_inbox.errors import InvalidSession
+
+PROTOCOL = 1
+MAX_SESSION_BYTES = 512
+COMMAND_PARTITION = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a session is found."""
+
+    partition: str
+    """``"0"`` to ``"<partitions - 1>"``, or ``"command"``."""
+    digest: str
+    """32 hexadecimal digits that stand for the session in keys and sets."""
+    session: str
+    """The session's name."""
+
+
+def encode_session(session: str) -> bytes:
+    """Return the session's name in UTF-8.
+
+    Raises:
+        InvalidSession: It is not text of 1 to 512 UTF-8 bytes.
+    """
+    if not isinstance(session, str):
+        raise InvalidSession(f"a session is text, not {type(session).__name__} ({session!r:.60}): pass str(...)")
+    try:
+        encoded = session.encode()
+    except UnicodeEncodeError:
+        raise InvalidSession("the session name holds a lone surrogate, which UTF-8 cannot store") from None
+    if not 1 <= len(encoded) <= MAX_SESSION_BYTES:
+        raise InvalidSession(
+            f"the session name has {len(encoded)} UTF-8 bytes, the limits are 1 and {MAX_SESSION_BYTES}: pass a digest of it"
+        )
+    return encoded
+
+
+def partition_of(session: bytes, partitions: int) -> str:
+    """Map a session to its partition; pinned by a table of vectors, for every process must agree."""
+    return str(crc32(session) % partitions)
+
+
+def digest_of(name: bytes) -> str:
+    """Stand for a name in keys; 128 bits, so that no two names meet."""
+    return blake2b(name, digest_size=16).hexdigest()
+
+
+def address(session: str, partitions: int) -> Address:
+    """Locate a session.
+
+    Raises:
+        InvalidSession: The name cannot be used.
+    """
+    encoded = encode_session(session)
+    return Address(partition_of(encoded, partitions), digest_of(encoded), session)
+
+
+def command_address(session: str, id: str) -> Address:
+    """Locate a jump command: a one-message session of its own in the partition of commands.
+
+    Raises:
+        InvalidSession: The name cannot be used.
+    """
+    return Address(COMMAND_PARTITION, digest_of(encode_session(session) + b"\0" + id.encode()), session)
+
+
+def partition_prefix(namespace: str, inbox: str, partition: str) -> str:
+    """First part of every key of a partition; the braces keep them in one slot of a cluster."""
+    return f"{namespace}:{PROTOCOL}:{{{inbox}.{partition}}}"
+
+
+def inbox_key(namespace: str, inbox: str) -> str:
+    """Key of what all processes of an inbox agree on."""
+    return f"{namespace}:{PROTOCOL}:{{{inbox}}}:config"

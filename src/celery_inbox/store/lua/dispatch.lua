@@ -1,0 +1,44 @@
+-- Decide which kicks a partition needs now and when to look again.
+-- Reply: {ms until the next look, expired leases, {kick id for messages...}, {kick id for commands...}}.
+-- Uses: clock, keys, session, full.
+local keys     = partition_keys(KEYS[1])  -- partition
+local now      = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
+local nonce    = ARGV[2]                  -- first part of the kick ids
+local slots    = tonumber(ARGV[3])        -- runs that the worker can do at once
+local lease    = tonumber(ARGV[4])        -- ms
+local interval = tonumber(ARGV[5])        -- ms, the longest sleep
+
+work_when_full(keys)
+redis.call('ZREMRANGEBYSCORE', keys.kicks, '-inf', now - lease)
+local kicks = { m = {}, c = {} }
+local due = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 0, 2 * slots)
+if #due > 0 then
+  local wanted = { m = 0, c = 0 }
+  for _, digest in ipairs(due) do
+    local next_batch = redis.call('HMGET', session_keys(KEYS[1], digest).hash, 'batch', 'kind', 'head')
+    local kind = (next_batch[1] and next_batch[2] or next_batch[3]) == 'c' and 'c' or 'm'
+    wanted[kind] = wanted[kind] + 1
+  end
+  for _, kick in ipairs(redis.call('ZRANGE', keys.kicks, 0, -1)) do
+    local kind = string.sub(kick, 1, 1)
+    wanted[kind] = wanted[kind] - 1
+  end
+  for kind, ids in pairs(kicks) do
+    for i = 1, wanted[kind] do
+      ids[i] = nonce .. '-' .. keys.partition .. '-' .. kind .. i
+      redis.call('ZADD', keys.kicks, now, kind .. ids[i])
+    end
+  end
+end
+
+local look_at = now + interval
+local next_due = redis.call('ZRANGEBYSCORE', keys.due, '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+local lease_end = redis.call('ZRANGE', keys.leased, 0, 0, 'WITHSCORES')[2]
+if next_due then look_at = math.min(look_at, tonumber(next_due)) end
+local expired = 0
+if lease_end and tonumber(redis.call('HGET', keys.state, 'grace_until') or 0) <= now then
+  expired = redis.call('ZCOUNT', keys.leased, '-inf', now)
+  look_at = math.min(look_at, math.max(tonumber(lease_end), now))
+end
+redis.call('HSET', keys.state, 'wake_at', look_at)
+return { look_at - now, expired, kicks.m, kicks.c }

@@ -1,0 +1,98 @@
+-- Take the longest-due session of a partition and its batch.
+local LOOK_AT = 100
+
+local function reply(session, found)
+  return {
+    session.digest, found.name, found.fence, found.attempt, found.batch, found.kind, found.due_at, found.claimed_at,
+    redis.call('LRANGE', session.batch, 0, -1),
+  }
+end
+
+-- Move the oldest messages from waiting to batch until a limit, a command or another key. Replies how many, and
+-- whether an element that a later version wrote stands at the head.
+local function cut(keys, session, found, now, terms)
+  local moved, bytes, key = 0, 0, nil
+  for _ = 1, terms.max_batch + LOOK_AT do
+    local element = redis.call('LINDEX', session.waiting, 0)
+    if not element or moved >= terms.max_batch then break end
+    local head = header(element)
+    if head == 'newer' then
+      if moved == 0 then
+        redis.call('HINCRBY', keys.counts, 'newer', 1)
+        return 0, true
+      end
+      break
+    elseif head == 'corrupt' then
+      redis.call('RPUSH', keys.corrupt, element)
+      redis.call('LPOP', session.waiting)
+      redis.call('HINCRBY', keys.counts, 'quarantined', 1)
+    else
+      if moved == 0 and head.kind ~= terms.kind then break end
+      if moved > 0 and (head.kind == 'c' or head.key ~= key or bytes + head.size > terms.max_bytes) then break end
+      redis.call('LMOVE', session.waiting, session.batch, 'LEFT', 'RIGHT')
+      moved, bytes, key = moved + 1, bytes + head.size, head.key
+      found.kind = head.kind
+      if head.kind == 'c' then break end
+    end
+  end
+  found.bytes = found.bytes - bytes
+  found.flush = math.max(found.flush - moved, 0)
+  return moved, false
+end
+
+-- Describe what stayed behind, for the moves that arm the session later.
+local function leave(session, found, terms)
+  local count = redis.call('LLEN', session.waiting)
+  if count == 0 then
+    found.bytes, found.flush, found.closed, found.active, found.key, found.head = 0, 0, false, false, '-', 'm'
+  else
+    look(session, found, count, terms.max_batch, terms.max_bytes)
+    local first = header(redis.call('LINDEX', session.waiting, 0))
+    if type(first) == 'table' then found.deadline_at = first.at + found.max_wait end
+  end
+  save_waiting(session, found)
+end
+
+local function hold(keys, session, found, due, now, terms)
+  found.due_at, found.claimed_at = due, now
+  found.fence = math.max(tonumber(redis.call('GET', keys.fence) or 0) + 1, now)
+  found.attempt = (found.attempt or 0) + 1
+  found.batch = found.batch or (keys.partition .. '-' .. string.format('%.0f', found.fence))
+  redis.call('SET', keys.fence, string.format('%.0f', found.fence))
+  redis.call('HSET', session.hash, 'batch', found.batch, 'kind', found.kind, 'attempt', found.attempt, 'fence', found.fence,
+    'token', terms.token, 'due_at', due, 'claimed_at', now, 'worker', terms.worker, 'max_attempts', terms.max_attempts, 'on_exhausted', terms.on_exhausted)
+  redis.call('HDEL', session.hash, 'retry_at')
+  redis.call('ZREM', keys.due, session.digest)
+  redis.call('ZADD', keys.leased, now + terms.lease, session.digest)
+  redis.call('HSET', keys.holders, terms.token, session.digest)
+  if terms.min_interval > 0 and found.kind == 'm' then
+    redis.call('SET', session.rest, now + terms.min_interval, 'PX', terms.min_interval)
+  end
+  return reply(session, found)
+end
+
+local function claim_next(keys, now, terms)
+  local held = redis.call('HGET', keys.holders, terms.token)
+  if held then
+    local session = session_keys(keys.prefix, held)
+    return reply(session, load(session))
+  end
+  if redis.call('ZSCORE', keys.stopping, terms.worker) then return false end
+  local due = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, LOOK_AT)
+  for i = 1, #due, 2 do
+    local session = session_keys(keys.prefix, due[i])
+    local found = load(session)
+    if not found.name then
+      redis.call('ZREM', keys.due, session.digest)
+    elseif found.batch then
+      if found.kind == terms.kind then return hold(keys, session, found, due[i + 1], now, terms) end
+    elseif found.head == terms.kind then
+      local moved, newer = cut(keys, session, found, now, terms)
+      leave(session, found, terms)
+      if moved > 0 then return hold(keys, session, found, due[i + 1], now, terms) end
+      arm(keys, session, found, now)
+      if newer then redis.call('ZADD', keys.due, now + terms.lease, session.digest) end
+    end
+  end
+  return false
+end

@@ -1,0 +1,22 @@
+-- Elements: a short ASCII header, then a payload that Lua never reads (see element.py).
+local VERSION = '1'
+
+local function pack(kind, flags, at, size, key, id, payload)
+  return VERSION .. ' ' .. kind .. ' ' .. flags .. ' ' .. string.format('%.0f', at) .. ' ' .. size .. ' ' .. key .. ' ' .. id
+    .. ' ' .. payload
+end
+
+-- The header as a table; 'newer' or 'corrupt' when there is none for us.
+local function header(element)
+  local version, kind, flags, at, size, key, id, payload =
+    string.match(element, '^(%d+) ([mc]) ([a-z-]+) (%d+) (%d+) (%S+) (%S+) ()')
+  if version == VERSION then
+    return {
+      kind = kind, flags = flags, at = tonumber(at), size = tonumber(size), key = key, id = id, payload = payload,
+      active = string.find(flags, 'a', 1, true) ~= nil, redriven = string.find(flags, 'r', 1, true) ~= nil,
+    }
+  end
+  version = version or string.match(element, '^(%d+) ')
+  if version and version ~= VERSION then return 'newer' end
+  return 'corrupt'
+end

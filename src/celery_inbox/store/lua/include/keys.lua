@@ -1,0 +1,40 @@
+-- Every key: those of a partition, of a session in it, of a dead letter in it. Nothing else builds keys.
+local function partition_keys(prefix)
+  return {
+    prefix = prefix,
+    partition = string.match(prefix, '([^.]+)}$'),
+    due = prefix .. ':due',             -- zset: digest -> due_at
+    leased = prefix .. ':leased',       -- zset: digest -> lease end
+    stopped = prefix .. ':stopped',     -- zset: digest -> end of the pause
+    kicks = prefix .. ':kicks',         -- zset: kind .. kick id -> published at
+    fence = prefix .. ':fence',         -- last fence
+    holders = prefix .. ':holders',     -- hash: claim token -> digest
+    settled = prefix .. ':settled',     -- zset: settled fence -> at
+    generated = prefix .. ':generated', -- zset: generated message id -> at
+    stopping = prefix .. ':stopping',   -- zset: worker that was told to stop -> at
+    dead = prefix .. ':dead',           -- zset: dead letter id -> at
+    corrupt = prefix .. ':corrupt',     -- list: quarantined elements
+    counts = prefix .. ':counts',       -- hash: counters of promise 8
+    state = prefix .. ':state',         -- hash: wake_at, grace_until, layout
+    wake = prefix .. ':wake',           -- channel: ms until something is due
+  }
+end
+
+local function session_keys(prefix, digest)
+  return {
+    digest = digest,
+    hash = prefix .. ':s:' .. digest,        -- what include/session.lua loads
+    waiting = prefix .. ':w:' .. digest,     -- list: elements, oldest first
+    batch = prefix .. ':b:' .. digest,       -- list: elements of the open batch
+    ids = prefix .. ':ids:' .. digest,       -- zset: accepted id -> at
+    window = prefix .. ':window:' .. digest, -- last active message at; expires by itself
+    rest = prefix .. ':rest:' .. digest,     -- no batch starts before; expires by itself
+  }
+end
+
+local function dead_keys(prefix, id)
+  return {
+    batch = prefix .. ':dead:' .. id,     -- list: elements
+    info = prefix .. ':dead-info:' .. id, -- hash: session, reason, traceback, attempts, at
+  }
+end

@@ -1,0 +1,21 @@
+-- A session's hash as a table, and back.
+local NUMBERS = { 'debounce', 'max_wait', 'active_at', 'deadline_at', 'flush', 'bytes', 'attempt', 'fence', 'retry_at', 'max_attempts' }
+
+local function load(session)
+  local raw = redis.call('HGETALL', session.hash)
+  local found = {}
+  for i = 1, #raw, 2 do found[raw[i]] = raw[i + 1] end
+  for _, name in ipairs(NUMBERS) do found[name] = tonumber(found[name]) end
+  found.closed = found.closed == '1'
+  found.active = found.active == '1'
+  found.bytes = found.bytes or 0
+  found.flush = found.flush or 0
+  return found
+end
+
+-- What the waiting list looks like now.
+local function save_waiting(session, found)
+  redis.call('HSET', session.hash, 'active_at', found.active_at or 0, 'deadline_at', found.deadline_at or 0,
+    'flush', found.flush, 'bytes', found.bytes, 'closed', found.closed and '1' or '0', 'active', found.active and '1' or '0',
+    'key', found.key or '-', 'head', found.head or 'm')
+end

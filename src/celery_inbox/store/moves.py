@@ -1,0 +1,232 @@
+"""The moves of a session and their replies, the same for both stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from celery_inbox.element import MESSAGE, Kind
+from celery_inbox.settings import Settings, ms
+from celery_inbox.store.keys import Address
+
+GENERATED_TTL = 60_000
+"""Milliseconds for which a generated id is remembered: longer than any client re-sends a call."""
+SETTLED_TTL = 300_000
+"""Milliseconds for which a settled fence is remembered."""
+MOST_REMEMBERED = 10_000
+"""Most generated ids, and most settled fences, of one partition."""
+LOOK_AT = 100
+"""Most due sessions that one claim looks at."""
+
+SendStatus = Literal["accepted", "duplicate", "ignored", "full", "moved"]
+Outcome = Literal["done", "lost", "retry", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The settings that the moves need, in milliseconds and bytes."""
+
+    max_batch: int
+    max_bytes: int
+    max_pending: int
+    max_pending_bytes: int
+    drop_oldest: bool
+    active_window: int
+    dedup_ttl: int
+    max_ids: int
+    lease: int
+    interval: int
+    min_interval: int
+    max_dead: int
+    max_run: int
+    partitions: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Terms:
+        """Convert settings once."""
+        return cls(
+            max_batch=settings.max_batch,
+            max_bytes=settings.max_bytes,
+            max_pending=settings.max_pending,
+            max_pending_bytes=settings.max_pending_bytes,
+            drop_oldest=settings.overflow == "drop_oldest",
+            active_window=-1 if settings.active_window is None else ms(settings.active_window),
+            dedup_ttl=ms(settings.dedup_ttl),
+            max_ids=settings.max_ids,
+            lease=ms(settings.lease),
+            interval=ms(settings.dispatch_interval),
+            min_interval=ms(settings.min_interval),
+            max_dead=settings.max_dead,
+            max_run=ms(settings.max_run),
+            partitions=settings.partitions,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way into a store."""
+
+    address: Address
+    id: str
+    """Percent-encoded."""
+    generated: bool
+    """True when the caller gave no id."""
+    payload: bytes
+    debounce: int
+    """Milliseconds."""
+    max_wait: int
+    """Milliseconds."""
+    kind: Kind = MESSAGE
+    flags: str = "a"
+    """As in the element header."""
+    key: str = "-"
+    """Digest of the batch key."""
+    flush: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Reply of ``send``."""
+
+    status: SendStatus
+    waiting: int
+    """Messages that wait in the session; the recorded number of partitions when ``moved``."""
+    waiting_bytes: int
+    due_at: int | None
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a claim must know of the handler, so that recovery can act without it."""
+
+    kind: Kind = MESSAGE
+    max_attempts: int = 5
+    on_exhausted: str = "park"
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A leased batch."""
+
+    address: Address
+    fence: int
+    attempt: int
+    batch_id: str
+    kind: Kind
+    due_at: int
+    """When the batch was due, Unix ms."""
+    claimed_at: int
+    """When it was claimed, Unix ms."""
+    elements: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Reply of ``ack``, ``nack`` and ``release``."""
+
+    outcome: Outcome
+    handled: int = 0
+    """Messages that the ack counted as handled."""
+    retry_at: int | None = None
+    """When a nacked batch may be tried again, Unix ms."""
+    dead_id: str | None = None
+    evicted: tuple[str, ...] = ()
+    """Dead letters that made room."""
+    next: Claim | None = None
+    """The claim that the same call made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """A lease that ended without its holder."""
+
+    address: Address
+    fence: int
+    attempt: int
+    outcome: Literal["retry", "dead"]
+    batch_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """What a partition needs now."""
+
+    look_in: int
+    """Milliseconds until the dispatcher should look again."""
+    expired: int
+    """Leases that have ended and wait for reclaim."""
+    kicks: tuple[tuple[Kind, str], ...] = ()
+    """Kicks to publish: kind and id."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A session as ``peek`` shows it."""
+
+    due_at: int | None
+    lease_end: int | None
+    waiting: int
+    batch_id: str | None
+    attempt: int
+    fence: int | None
+    batch: tuple[bytes, ...]
+    elements: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter."""
+
+    id: str
+    """Id of the batch that died."""
+    session: str
+    at: int
+    """When it died, Unix ms."""
+    attempts: int
+    reason: str
+    traceback: str
+    kind: Kind
+    elements: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """Counters and depths of one partition."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    due: int = 0
+    leased: int = 0
+    stopped: int = 0
+    kicks: int = 0
+    oldest_due_at: int | None = None
+
+
+class Store(Protocol):
+    """One inbox's sessions. ``now`` is Unix ms; None means the store's own clock."""
+
+    terms: Terms
+
+    def register(self, partitions: int, serializer: str) -> tuple[int, str]: ...
+    def send(self, message: Outgoing, now: int | None = None) -> Sent: ...
+    def send_many(self, messages: Sequence[Outgoing], now: int | None = None) -> list[Sent]: ...
+    async def asend(self, message: Outgoing) -> Sent: ...
+    def touch(self, address: Address, now: int | None = None) -> int | None: ...
+    def claim(self, partition: str, token: str, plan: Plan, kick: str = "", now: int | None = None) -> Claim | None: ...
+    def renew(self, claim: Claim, now: int | None = None) -> bool: ...
+    def ack(self, claim: Claim, token: str = "", plan: Plan | None = None, now: int | None = None) -> Settled: ...
+    def nack(
+        self, claim: Claim, delay: int, reason: str = "", traceback: str = "", now: int | None = None
+    ) -> Settled: ...
+    def release(self, claim: Claim, now: int | None = None) -> Settled: ...
+    def reclaim(self, partition: str, outage: bool = False, now: int | None = None) -> list[Reclaimed]: ...
+    def quarantine(self, claim: Claim, element: bytes) -> bool: ...
+    def dispatch(self, partitions: Sequence[str], nonce: str, slots: int, now: int | None = None) -> list[Dispatch]: ...
+    def unkick(self, partition: str, kicks: Sequence[tuple[Kind, str]]) -> int: ...
+    def stop(self, partitions: Sequence[str], worker: str, now: int | None = None) -> None: ...
+    def peek(self, address: Address, first: int = 0, last: int = 99) -> View | None: ...
+    def letters(self, partition: str, first: int = 0, last: int = 99) -> list[Letter]: ...
+    def redrive(self, id: str, address: Address, debounce: int, max_wait: int, now: int | None = None) -> int: ...
+    def stats(self, partitions: Sequence[str]) -> list[Depths]: ...

@@ -1,0 +1,433 @@
+"""The store in Redis: one method per Lua script."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
+from redis.retry import Retry
+
+from celery_inbox.element import COMMAND, MESSAGE, Kind
+from celery_inbox.errors import ConfigurationError, StorageFull, StorageUnavailable
+from celery_inbox.store.keys import Address, inbox_key, partition_prefix
+from celery_inbox.store.moves import (
+    Claim,
+    Depths,
+    Dispatch,
+    Letter,
+    Outgoing,
+    Plan,
+    Reclaimed,
+    Sent,
+    Settled,
+    Terms,
+    View,
+)
+from celery_inbox.store.scripts import Script, script
+
+CLOCK = ""
+"""Stands for Redis's own clock in a script's ``now``."""
+
+
+SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def redis_url(url: Any) -> str:
+    """Turn a setting or a broker URL into what redis-py reads.
+
+    Raises:
+        ConfigurationError: It is no address of a Redis.
+    """
+    first = str(url if isinstance(url, str) or not url else url[0]).split(";")[0]
+    if first.startswith("redis+socket://"):
+        path, _, query = first.removeprefix("redis+socket://").partition("?")
+        first = f"unix://{path}" + (f"?{query.replace('virtual_host=', 'db=')}" if query else "")
+    if not first.startswith(SCHEMES):
+        scheme = first.partition("://")[0] if "://" in first else first
+        raise ConfigurationError(
+            f"sessions live in Redis and the broker is {scheme!r}: set inbox_redis_url to redis://, rediss:// or unix://"
+        )
+    return first
+
+
+def client_options(url: str, socket_timeout: float) -> dict[str, Any]:
+    """Options that bound a call: half of the time for the connection, half for the reply.
+
+    A call whose connection broke is sent once more; the scripts recognise it (section 4, calls that are sent twice).
+    """
+    timeouts = {"socket_timeout": socket_timeout / 2}
+    if not url.startswith("unix:"):
+        timeouts["socket_connect_timeout"] = socket_timeout / 2
+    return {**timeouts, "protocol": 2, "health_check_interval": 0}
+
+
+@contextmanager
+def storage_errors(id: str | None = None) -> Iterator[None]:
+    """Turn redis-py's errors into ours."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", id) from error
+    except ResponseError as error:
+        if "OOM command not allowed" in str(error):
+            raise StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", id) from error
+        raise StorageUnavailable(f"Redis refused the call: {error}", id) from error
+    except (RedisError, OSError) as error:
+        raise StorageUnavailable(f"Redis did not answer: {error or type(error).__name__}", id) from error
+
+
+def text(value: Any) -> str:
+    return cast(bytes, value).decode()
+
+
+def number(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def fields(flat: Sequence[bytes]) -> dict[str, str]:
+    return {text(key): text(value) for key, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+class RedisStore:
+    """One inbox's sessions in Redis.
+
+    Raises:
+        StorageUnavailable: Any method, when Redis does not answer within ``socket_timeout``; the move may have happened.
+        StorageFull: Any method, when Redis is out of memory; the move has not happened.
+    """
+
+    def __init__(self, url: str, namespace: str, inbox: str, terms: Terms, socket_timeout: float) -> None:
+        self.terms = terms
+        self._url = url
+        self._namespace = namespace
+        self._inbox = inbox
+        self._options = client_options(url, socket_timeout)
+        retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+        self.client = redis.Redis.from_url(url, retry=retry, **self._options)
+        self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._send = script("send")
+        self._constant = {
+            "max_batch": terms.max_batch,
+            "max_bytes": terms.max_bytes,
+            "max_pending": terms.max_pending,
+            "max_pending_bytes": terms.max_pending_bytes,
+            "drop_oldest": int(terms.drop_oldest),
+            "active_window": terms.active_window,
+            "dedup_ttl": terms.dedup_ttl,
+            "max_ids": terms.max_ids,
+            "layout": terms.partitions,
+        }
+
+    def prefix(self, partition: str) -> str:
+        """First part of every key of a partition."""
+        return partition_prefix(self._namespace, self._inbox, partition)
+
+    # One call: EVALSHA, and once more with the text when the server forgot it.
+
+    def _call(self, name: str, key: str, **given: Any) -> Any:
+        move = script(name)
+        return self._run(move, key, move.arguments(**given))
+
+    def _run(self, move: Script, key: str, arguments: list[Any], id: str | None = None) -> Any:
+        with storage_errors(id):
+            try:
+                return self.client.execute_command("EVALSHA", move.sha, 1, key, *arguments)
+            except NoScriptError:
+                return self.client.execute_command("EVAL", move.text, 1, key, *arguments)
+
+    def _run_all(self, move: Script, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
+        with storage_errors():
+            for _ in range(3):
+                pipeline = self.client.pipeline(transaction=False)
+                for key, arguments in calls:
+                    pipeline.execute_command("EVALSHA", move.sha, 1, key, *arguments)
+                replies = pipeline.execute(raise_on_error=False)
+                forgotten = [reply for reply in replies if isinstance(reply, NoScriptError)]
+                if not forgotten:
+                    break
+                self.client.script_load(move.text)
+        return replies
+
+    # The moves.
+
+    def register(self, partitions: int, serializer: str) -> tuple[int, str]:
+        """Record the layout unless it is recorded; the reply is what is recorded."""
+        key = inbox_key(self._namespace, self._inbox)
+        recorded = self._call("register", key, partitions=partitions, serializer=serializer)
+        return int(recorded[0]), text(recorded[1])
+
+    def _sending(self, message: Outgoing, now: int | None) -> list[Any]:
+        return self._send.arguments(
+            now=CLOCK if now is None else now,
+            session=message.address.digest,
+            name=message.address.session,
+            id=message.id,
+            generated=int(message.generated),
+            kind=message.kind,
+            flags=message.flags,
+            key=message.key,
+            payload=message.payload,
+            flush=int(message.flush),
+            debounce=message.debounce,
+            max_wait=message.max_wait,
+            **self._constant,
+        )
+
+    def send(self, message: Outgoing, now: int | None = None) -> Sent:
+        """Store a message: one round trip."""
+        arguments = self._sending(message, now)
+        return _sent(self._run(self._send, self.prefix(message.address.partition), arguments, message.id))
+
+    def send_many(self, messages: Sequence[Outgoing], now: int | None = None) -> list[Sent]:
+        """Store messages: one round trip for all."""
+        calls = [(self.prefix(message.address.partition), self._sending(message, now)) for message in messages]
+        replies = []
+        for message, reply in zip(messages, self._run_all(self._send, calls), strict=True):
+            with storage_errors(message.id):
+                if isinstance(reply, Exception):
+                    raise reply
+            replies.append(_sent(reply))
+        return replies
+
+    async def asend(self, message: Outgoing) -> Sent:
+        """Store a message from the running event loop."""
+        loop = asyncio.get_running_loop()
+        client = self._async_clients.get(loop)
+        if client is None:
+            retry = redis.asyncio.retry.Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+            client = redis.asyncio.Redis.from_url(self._url, retry=retry, **self._options)
+            self._async_clients[loop] = client
+        key, arguments = self.prefix(message.address.partition), self._sending(message, None)
+        with storage_errors(message.id):
+            try:
+                return _sent(await client.execute_command("EVALSHA", self._send.sha, 1, key, *arguments))
+            except NoScriptError:
+                return _sent(await client.execute_command("EVAL", self._send.text, 1, key, *arguments))
+
+    def touch(self, address: Address, now: int | None = None) -> int | None:
+        """Push the debounce back."""
+        return number(self._call("touch", self.prefix(address.partition), now=_at(now), session=address.digest))
+
+    def _claiming(self, token: str, plan: Plan) -> dict[str, Any]:
+        return {
+            "token": token,
+            "kind": plan.kind,
+            "worker": plan.worker,
+            "lease": self.terms.lease,
+            "max_batch": self.terms.max_batch,
+            "max_bytes": self.terms.max_bytes,
+            "min_interval": self.terms.min_interval,
+            "max_attempts": plan.max_attempts,
+            "on_exhausted": plan.on_exhausted,
+        }
+
+    def claim(self, partition: str, token: str, plan: Plan, kick: str = "", now: int | None = None) -> Claim | None:
+        """Lease the longest-due session of a partition."""
+        claiming = self._claiming(token, plan)
+        return _claim(partition, self._call("claim", self.prefix(partition), now=_at(now), kick=kick, **claiming))
+
+    def renew(self, claim: Claim, now: int | None = None) -> bool:
+        """Extend a lease; False means lost."""
+        return bool(self._of_claim("renew", claim, now=_at(now), lease=self.terms.lease))
+
+    def ack(self, claim: Claim, token: str = "", plan: Plan | None = None, now: int | None = None) -> Settled:
+        """End a claim as handled; with a token, claim what is due next in the same call."""
+        claiming = self._claiming(token, plan or Plan())
+        outcome, handled, following = self._of_claim("ack", claim, now=_at(now), **claiming)
+        return Settled(cast(Any, text(outcome)), int(handled), next=_claim(claim.address.partition, following))
+
+    def nack(self, claim: Claim, delay: int, reason: str = "", traceback: str = "", now: int | None = None) -> Settled:
+        """End a claim as failed; a delay below 0 allows no further attempt."""
+        reply = self._of_claim(
+            "nack", claim, now=_at(now), delay=delay, reason=reason, traceback=traceback, max_dead=self.terms.max_dead
+        )
+        outcome = cast(Any, text(reply[0]))
+        if outcome == "retry":
+            return Settled(outcome, retry_at=int(reply[1]))
+        if outcome == "dead":
+            return Settled(outcome, dead_id=text(reply[1]), evicted=tuple(map(text, reply[2])))
+        return Settled(outcome)
+
+    def release(self, claim: Claim, now: int | None = None) -> Settled:
+        """Give a batch back; its attempt does not count."""
+        return Settled(cast(Any, text(self._of_claim("release", claim, now=_at(now)))))
+
+    def _of_claim(self, name: str, claim: Claim, **given: Any) -> Any:
+        address = claim.address
+        return self._call(name, self.prefix(address.partition), session=address.digest, fence=claim.fence, **given)
+
+    def reclaim(self, partition: str, outage: bool = False, now: int | None = None) -> list[Reclaimed]:
+        """End leases that were not renewed."""
+        replies = self._call(
+            "reclaim",
+            self.prefix(partition),
+            now=_at(now),
+            lease=self.terms.lease,
+            outage=int(outage),
+            max_dead=self.terms.max_dead,
+        )
+        return [
+            Reclaimed(
+                Address(partition, text(digest), text(name)), int(fence), int(attempt), cast(Any, text(outcome)), text(batch)
+            )
+            for digest, name, fence, attempt, outcome, batch in replies
+        ]
+
+    def quarantine(self, claim: Claim, element: bytes) -> bool:
+        """Set aside an element of the batch that cannot be read."""
+        return bool(self._of_claim("quarantine", claim, element=element))
+
+    def dispatch(self, partitions: Sequence[str], nonce: str, slots: int, now: int | None = None) -> list[Dispatch]:
+        """Decide what each partition needs: one round trip for all."""
+        move = script("dispatch")
+        arguments = move.arguments(
+            now=_at(now), nonce=nonce, slots=slots, lease=self.terms.lease, interval=self.terms.interval
+        )
+        replies = self._run_all(move, [(self.prefix(partition), arguments) for partition in partitions])
+        with storage_errors():
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+        return [
+            Dispatch(int(look_in), int(expired), (*((MESSAGE, text(kick)) for kick in m), *((COMMAND, text(kick)) for kick in c)))
+            for look_in, expired, m, c in replies
+        ]
+
+    def unkick(self, partition: str, kicks: Sequence[tuple[Kind, str]]) -> int:
+        """Forget kicks that could not be published."""
+        joined = " ".join(kind + kick for kind, kick in kicks)
+        return int(self._call("unkick", self.prefix(partition), kicks=joined))
+
+    def stop(self, partitions: Sequence[str], worker: str, now: int | None = None) -> None:
+        """Record that a worker was told to stop."""
+        move = script("stop")
+        arguments = move.arguments(now=_at(now), worker=worker, keep=2 * self.terms.max_run)
+        self._run_all(move, [(self.prefix(partition), arguments) for partition in partitions])
+
+    def peek(self, address: Address, first: int = 0, last: int = 99) -> View | None:
+        """Read a page of a session; None when there is none."""
+        flat, due, lease_end, waiting, batch, elements = self._call(
+            "peek", self.prefix(address.partition), session=address.digest, first=first, last=last
+        )
+        if not flat:
+            return None
+        found = fields(flat)
+        return View(
+            number(due),
+            number(lease_end),
+            int(waiting),
+            found.get("batch"),
+            int(found.get("attempt", 0)),
+            number(found.get("fence")),
+            tuple(batch),
+            tuple(elements),
+        )
+
+    def letters(self, partition: str, first: int = 0, last: int = 99) -> list[Letter]:
+        """List a page of dead letters, oldest first."""
+        letters = []
+        for id, at, flat, elements in self._call("letters", self.prefix(partition), first=first, last=last):
+            found = fields(flat)
+            letters.append(
+                Letter(
+                    text(id),
+                    found["session"],
+                    int(at),
+                    int(found["attempts"]),
+                    found["reason"],
+                    found["traceback"],
+                    cast(Kind, found["kind"]),
+                    tuple(elements),
+                )
+            )
+        return letters
+
+    def redrive(self, id: str, address: Address, debounce: int, max_wait: int, now: int | None = None) -> int:
+        """Bring a dead letter back to its session."""
+        return int(
+            self._call(
+                "redrive",
+                self.prefix(address.partition),
+                now=_at(now),
+                id=id,
+                session=address.digest,
+                debounce=debounce,
+                max_wait=max_wait,
+                max_batch=self.terms.max_batch,
+                max_bytes=self.terms.max_bytes,
+            )
+        )
+
+    def stats(self, partitions: Sequence[str]) -> list[Depths]:
+        """Read counters and depths: one round trip for all."""
+        replies = self._run_all(script("stats"), [(self.prefix(partition), []) for partition in partitions])
+        with storage_errors():
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+        return [
+            Depths(
+                {name: int(value) for name, value in fields(counts).items()}, int(due), int(leased), int(stopped), int(kicks), number(oldest)
+            )
+            for counts, due, leased, stopped, kicks, oldest in replies
+        ]
+
+    def eviction_policy(self) -> str | None:
+        """Read ``maxmemory-policy``; None when the server does not say."""
+        try:
+            with storage_errors():
+                return cast(dict[str, Any], self.client.info("memory")).get("maxmemory_policy")
+        except StorageUnavailable as error:
+            if isinstance(error.__cause__, ResponseError):
+                return None
+            raise
+
+    def wakes(self, partitions: Sequence[str]) -> Any:
+        """Subscribe to the calls that wake a dispatcher before its time."""
+        subscription = self.client.pubsub(ignore_subscribe_messages=True)
+        with storage_errors():
+            subscription.subscribe(*(f"{self.prefix(partition)}:wake" for partition in partitions))
+        return subscription
+
+    def woken(self, subscription: Any, seconds: float) -> tuple[str, int] | None:
+        """Wait for a wake: the partition, and in how many ms something is due there; None after so many seconds."""
+        with storage_errors():
+            message = subscription.get_message(timeout=seconds)
+        if message is None:
+            return None
+        partition, delay = text(message["data"]).split(" ")
+        return partition, int(delay)
+
+
+def _at(now: int | None) -> int | str:
+    return CLOCK if now is None else now
+
+
+def _sent(reply: Any) -> Sent:
+    status, waiting, waiting_bytes, due, dropped = reply
+    return Sent(cast(Any, text(status)), int(waiting), int(waiting_bytes), number(due), tuple(map(text, dropped)))
+
+
+def _claim(partition: str, reply: Any) -> Claim | None:
+    if not reply:
+        return None
+    digest, name, fence, attempt, batch, kind, due_at, claimed_at, elements = reply
+    return Claim(
+        Address(partition, text(digest), text(name)),
+        int(fence),
+        int(attempt),
+        text(batch),
+        cast(Kind, text(kind)),
+        int(due_at),
+        int(claimed_at),
+        tuple(elements),
+    )

@@ -1,0 +1,1 @@
+"""Who moves sessions along: dispatcher, drain, leases, the steps inside ``celery worker``."""

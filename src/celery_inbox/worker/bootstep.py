@@ -1,0 +1,148 @@
+"""The inbox inside ``celery worker``: its queues, its dispatchers, its farewell."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+from celery.signals import worker_shutting_down
+
+from celery_inbox.element import COMMAND, MESSAGE
+from celery_inbox.errors import ConfigurationError, StorageUnavailable
+from celery_inbox.observe import log, signals
+from celery_inbox.store.keys import COMMAND_PARTITION
+from celery_inbox.worker import registry
+from celery_inbox.worker.dispatcher import Dispatcher
+from celery_inbox.worker.identity import take_identity
+from celery_inbox.worker.partitions import all_partitions, parse
+from celery_inbox.worker.queues import queue_name, queue_of
+
+if TYPE_CHECKING:
+    from celery_inbox.inbox import Inbox
+
+ENVIRONMENT = "CELERY_INBOX"
+GREEN_POOLS = ("gevent", "eventlet")
+
+
+class Service:
+    """The dispatchers of one worker."""
+
+    def __init__(self, dispatchers: list[Dispatcher], identity: str) -> None:
+        self.dispatchers = dispatchers
+        self.identity = identity
+
+    def start(self) -> None:
+        worker_shutting_down.connect(self._farewell, weak=False, dispatch_uid=("celery_inbox", self.identity))
+        for dispatcher in self.dispatchers:
+            dispatcher.start()
+
+    def stop(self) -> None:
+        worker_shutting_down.disconnect(dispatch_uid=("celery_inbox", self.identity))
+        for dispatcher in self.dispatchers:
+            dispatcher.stop()
+
+    def _farewell(self, **_: Any) -> None:
+        """From now on this worker claims nothing, and what it holds is released if it must be killed."""
+        threading.Thread(target=self._mark_stopping, name="inbox-farewell", daemon=True).start()
+
+    def _mark_stopping(self) -> None:
+        for dispatcher in self.dispatchers:
+            try:
+                dispatcher.inbox.open_store().stop(dispatcher.partitions, self.identity)
+            except StorageUnavailable:
+                continue
+
+
+class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Serve the partitions that ``--inbox``, ``CELERY_INBOX`` or ``-Q`` name; without any of them do nothing at all."""
+
+    name = "Inbox"
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, inbox: Iterable[str] | None = None, **options: Any) -> None:
+        super().__init__(worker, **options)
+        words = list(inbox or os.environ.get(ENVIRONMENT, "").replace(";", " ").split())
+        queues = worker.app.amqp.queues
+        named = selected(queues)
+        self.served: dict[Inbox, list[str]] = {}
+        if not words and not named:
+            return
+        try:
+            self.served = served_by(registry.inboxes_of(worker.app), words, named or [])
+            for found in self.served:
+                check_pool(found, worker.pool_cls)
+        except ConfigurationError as error:
+            raise SystemExit(f"celery-inbox: {error}") from error
+        if self.served:
+            self._subscribe(queues, named or [])
+            worker.prefetch_multiplier = 1
+            self.identity = take_identity(worker.hostname)
+            log.connect()
+
+    def _subscribe(self, queues: Any, named: list[str]) -> None:
+        ours = [queue_of(found, partition) for found, partitions in self.served.items() for partition in partitions]
+        for queue in ours:
+            queues.add(queue)
+        queues.select(list(dict.fromkeys([*named, *(queue.name for queue in ours)])))
+
+    def include_if(self, worker: Any) -> bool:
+        return bool(self.served)
+
+    def create(self, worker: Any) -> Service:
+        for found in self.served:
+            try:
+                found.check()
+            except StorageUnavailable as error:
+                # Celery waits for a broker that is away at the start; so do we, in the dispatcher.
+                signals.dispatch_failed.send(sender=found, what="Redis", exception=error)
+            except ConfigurationError as error:
+                raise SystemExit(f"celery-inbox: {error}") from error
+        dispatchers = [Dispatcher(found, partitions, worker.concurrency) for found, partitions in self.served.items()]
+        return Service(dispatchers, self.identity)
+
+
+def served_by(inboxes: dict[str, Inbox], words: list[str], named: list[str]) -> dict[Inbox, list[str]]:
+    """Partitions that the words of ``--inbox`` and the queues of ``-Q`` mean, by inbox.
+
+    Raises:
+        ConfigurationError: They mean an inbox, a partition or a handler that does not exist.
+    """
+    if words and not inboxes:
+        raise ConfigurationError("--inbox was given, but this app has no Inbox: does the worker import its module?")
+    served = parse(words, {name: inbox.settings.partitions for name, inbox in inboxes.items()})
+    for name, inbox in inboxes.items():
+        for partition in [*all_partitions(inbox.settings.partitions), COMMAND_PARTITION]:
+            if queue_name(name, partition) in named and partition not in served.get(name, []):
+                served.setdefault(name, []).append(partition)
+    for name, partitions in served.items():
+        for kind in {COMMAND if partition == COMMAND_PARTITION else MESSAGE for partition in partitions}:
+            inboxes[name].handler_task(kind)
+    return {inboxes[name]: partitions for name, partitions in served.items()}
+
+
+def check_pool(inbox: Inbox, pool: Any) -> None:
+    """Refuse async handlers where their event loop thread cannot be.
+
+    Raises:
+        ConfigurationError: The pool is gevent or eventlet and a handler is async.
+    """
+    name = getattr(pool, "__module__", "").rpartition(".")[2]
+    for task in inbox.handlers.values():
+        if name in GREEN_POOLS and inspect.iscoroutinefunction(task.run):
+            raise ConfigurationError(
+                f"{task.name} is an async handler and the pool is {name}: "
+                "write it as a plain function, or use -P prefork, threads or solo"
+            )
+
+
+def selected(queues: Any) -> list[str] | None:
+    """Queues that ``-Q`` or ``-X`` chose; None when neither was given.
+
+    Celery keeps this in a private attribute; a step gets no other sight of ``-Q``.
+    """
+    chosen = queues._consume_from
+    return None if chosen is None else list(chosen)

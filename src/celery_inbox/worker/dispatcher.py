@@ -1,0 +1,166 @@
+"""The loop that publishes kicks for what is due in an inbox and reclaims leases that have ended."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from celery_inbox.errors import StorageUnavailable
+from celery_inbox.observe import signals
+from celery_inbox.store.moves import Dispatch
+from celery_inbox.worker.drain import bury
+from celery_inbox.worker.patience import pause
+from celery_inbox.worker.queues import queue_of
+
+if TYPE_CHECKING:
+    from celery_inbox.inbox import Inbox
+
+JOIN_TIMEOUT = 1.5
+
+
+class BrokerAway(Exception):
+    """The broker took no kick."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+
+
+class Dispatcher:
+    """One thread of an inbox worker, for one inbox."""
+
+    def __init__(self, inbox: Inbox, partitions: Sequence[str], slots: int) -> None:
+        self.inbox = inbox
+        self.partitions = list(partitions)
+        self.slots = slots
+        self.store = inbox.open_store()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._look_at = dict.fromkeys(self.partitions, 0.0)
+        self._subscription: Any = None
+        self._connection: Any = None
+        self._producer: Any = None
+        self._failures = 0
+        self._reached_at = time.monotonic()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name=f"inbox-dispatcher-{self.inbox.name}", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; it is a daemon and holds nothing that matters."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(JOIN_TIMEOUT)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._reach()
+                self.look()
+                self._sleep()
+            except StorageUnavailable as error:
+                self._fail("Redis", error)
+            except BrokerAway as error:
+                self._fail("the broker", error)
+            except Exception as error:
+                self._fail("the dispatcher", error)
+        self._hang_up()
+
+    def _fail(self, what: str, error: Exception) -> None:
+        """Tell once per outage, then wait a little longer each time."""
+        self._failures += 1
+        if self._failures == 1:
+            signals.dispatch_failed.send(sender=self.inbox, what=what, exception=error)
+        self._unsubscribe()
+        self._look_at = dict.fromkeys(self.partitions, 0.0)
+        self._stopping.wait(pause(self._failures))
+
+    def _reach(self) -> None:
+        """Listen for wakes; after an outage of a third of a lease, give the holders one lease to renew."""
+        self.inbox.check()
+        if self._subscription is None:
+            self._subscription = self.store.wakes(self.partitions)
+        if time.monotonic() - self._reached_at > self.store.terms.lease / 3000:
+            for partition in self.partitions:
+                self.store.reclaim(partition, outage=True)
+
+    def look(self) -> None:
+        """Publish the kicks of every partition whose time has come, and reclaim there."""
+        now = time.monotonic()
+        ripe = [partition for partition, at in self._look_at.items() if at <= now]
+        if ripe:
+            replies = self.store.dispatch(ripe, os.urandom(6).hex(), self.slots)
+            for partition, reply in zip(ripe, replies, strict=True):
+                self._look_at[partition] = now + reply.look_in / 1000
+                self._act(partition, reply)
+        self._reached_at = time.monotonic()
+        self._failures = 0
+
+    def _act(self, partition: str, reply: Dispatch) -> None:
+        if reply.expired:
+            self._reclaim(partition)
+            self._look_at[partition] = 0.0
+        if reply.kicks:
+            try:
+                self._publish(partition, reply)
+            except Exception as error:
+                self.store.unkick(partition, reply.kicks)
+                self._hang_up()
+                raise BrokerAway(error) from error
+            signals.dispatched.send(sender=self.inbox, partition=partition, kicks=len(reply.kicks))
+
+    def _reclaim(self, partition: str) -> None:
+        for ended in self.store.reclaim(partition):
+            signals.reclaimed.send(
+                sender=self.inbox,
+                address=ended.address,
+                fence=ended.fence,
+                attempt=ended.attempt,
+                outcome=ended.outcome,
+                batch_id=ended.batch_id,
+            )
+            if ended.outcome == "dead":
+                bury(self.inbox, ended.address, ended.batch_id, ended.attempt, "crashed")
+
+    def _publish(self, partition: str, reply: Dispatch) -> None:
+        if self._producer is None:
+            self._connection = self.inbox.app.connection_for_write()
+            self._connection.connect()
+            self._producer = self.inbox.app.amqp.Producer(self._connection.channel())
+        queue = queue_of(self.inbox, partition)
+        for kind, kick in reply.kicks:
+            task = self.inbox.handler_task(kind)
+            task.kick(partition, kick, producer=self._producer, queue=queue, exchange="", routing_key=queue.name)
+
+    def _sleep(self) -> None:
+        """Until something is due, or somebody says that something is."""
+        while not self._stopping.is_set():
+            left = min(self._look_at.values()) - time.monotonic()
+            if left <= 0:
+                return
+            message = self.store.woken(self._subscription, left)
+            if message is None:
+                continue
+            partition, delay = message
+            if partition in self._look_at:
+                self._look_at[partition] = min(self._look_at[partition], time.monotonic() + delay / 1000)
+
+    def _unsubscribe(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            try:
+                subscription.close()
+            except Exception:
+                return
+
+    def _hang_up(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            try:
+                connection.close()
+            except Exception:
+                return

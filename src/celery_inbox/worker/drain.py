@@ -1,0 +1,167 @@
+"""Serve what is due in a partition: claim, handle, ack or nack, one session after the other."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from celery.exceptions import Retry
+
+from celery_inbox.element import COMMAND, CorruptElement, NewerElement
+from celery_inbox.errors import StorageUnavailable
+from celery_inbox.message import Batch, Command, Message
+from celery_inbox.observe import signals
+from celery_inbox.settings import ms
+from celery_inbox.store.moves import Claim, Plan, Settled
+from celery_inbox.worker import lease as leases
+from celery_inbox.worker.identity import token, worker_identity
+from celery_inbox.worker.outcome import MAX_TRACEBACK, asked_delay, cause, name_of, verdict
+from celery_inbox.worker.patience import until_answered
+
+if TYPE_CHECKING:
+    from celery_inbox.inbox import Inbox
+    from celery_inbox.worker.task import HandlerTask
+
+MOST_SESSIONS = 1000
+"""Sessions that one kick serves at most, so that a revoke or a rate change of the worker is seen."""
+LONGEST = 5.0
+"""Seconds after which a kick takes no further session."""
+
+
+class Failed(Exception):
+    """Carries what the Celery task ends with, once the batch is settled."""
+
+    def __init__(self, ending: BaseException) -> None:
+        self.ending = ending
+
+
+def drain(task: HandlerTask, partition: str, kick: str) -> int:
+    """Serve due sessions of a partition until none is left or the kick has had its share.
+
+    Returns:
+        How many batches were handled.
+
+    Raises:
+        Retry: A batch failed and will be tried again; it ends the kick.
+        Exception: What the handler raised, when its batch is dead.
+    """
+    inbox, plan = task.inbox, task.plan(worker_identity())
+    store, ends_at = inbox.store, time.monotonic() + LONGEST
+    first = token()
+    try:
+        claim = until_answered(lambda: store.claim(partition, first, plan, kick), store.terms.lease / 1000)
+    except StorageUnavailable:
+        return 0
+    served = 0
+    while claim is not None:
+        served += 1
+        follow = task.serves_many and served < MOST_SESSIONS and time.monotonic() < ends_at
+        try:
+            claim = serve(task, claim, plan, follow)
+        except Failed as failed:
+            raise failed.ending from None
+    return served
+
+
+def serve(task: HandlerTask, claim: Claim, plan: Plan, follow: bool) -> Claim | None:
+    """Handle one claim and settle it; the reply is the next claim, if one was asked for and something is due.
+
+    Raises:
+        Failed: The batch is settled, and the task has to end otherwise than in success.
+    """
+    inbox = task.inbox
+    signals.claimed.send(sender=inbox, claim=claim)
+    lease = leases.Lease(claim, inbox.store, inbox, task.max_run)
+    started = time.monotonic()
+    if not inbox.eager:
+        leases.keep(lease)
+    try:
+        work = read(inbox, claim, lease)
+        if work is not None:
+            task.handle(work)
+    except BaseException as error:
+        return settle_failure(task, claim, lease, error)
+    else:
+        return ack(inbox, claim, plan, lease, follow, time.monotonic() - started)
+    finally:
+        leases.let_go(lease)
+
+
+def read(inbox: Inbox, claim: Claim, lease: leases.Lease) -> Batch | Command | None:
+    """Decode a claim for its handler; what cannot be read is quarantined, None when nothing is left."""
+    messages: list[Message] = []
+    for element in claim.elements:
+        try:
+            messages.append(inbox.codec.decode(element))
+        except (CorruptElement, NewerElement):
+            inbox.store.quarantine(claim, element)
+            signals.quarantined.send(sender=inbox, address=claim.address, size=len(element))
+    session, told = claim.address.session, {"attempt": claim.attempt, "fence": claim.fence, "lease": lease}
+    if not messages:
+        return None
+    if claim.kind == COMMAND:
+        return Command(session, messages[0], id=claim.batch_id, **told)  # type: ignore[arg-type]
+    return Batch(session, messages, id=claim.batch_id, **told)  # type: ignore[arg-type]
+
+
+def ack(inbox: Inbox, claim: Claim, plan: Plan, lease: leases.Lease, follow: bool, runtime: float) -> Claim | None:
+    """Settle a handled batch; asked until Redis answers, for an ack that is not heard is a batch handled twice."""
+    following = token() if follow else ""
+    settled = until_answered(lambda: inbox.store.ack(claim, following, plan))
+    if settled.outcome == "lost":
+        lost(lease)
+    else:
+        signals.acked.send(sender=inbox, claim=claim, handled=settled.handled, runtime=runtime)
+    return settled.next
+
+
+def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: BaseException) -> Claim | None:
+    """Settle a batch whose handler raised.
+
+    Raises:
+        Failed: With Celery's ``Retry`` when it will be tried again, with the handler's exception when it is dead.
+        SystemExit, KeyboardInterrupt: After the nack, as they were raised.
+    """
+    inbox, judged = task.inbox, verdict(error)
+    if judged == "ack":
+        return ack(inbox, claim, task.plan(worker_identity()), lease, False, 0.0)
+    delay = -1
+    if judged == "nack":
+        asked = asked_delay(error)
+        delay = ms(task.policy.delay(claim.attempt) if asked is None else asked)
+    behind = cause(error)
+    told = "".join(traceback.format_exception(behind))[-MAX_TRACEBACK:]
+    reason = f"{name_of(error)}: {behind}"[:MAX_TRACEBACK]
+    settled = until_answered(lambda: inbox.store.nack(claim, delay, reason, told))
+    tell(inbox, claim, lease, settled, error)
+    if not isinstance(error, Exception):
+        raise error
+    if settled.outcome == "retry":
+        raise Failed(Retry(exc=behind if isinstance(behind, Exception) else None, when=delay / 1000)) from error
+    if settled.outcome == "dead":
+        raise Failed(behind) from error
+    return None
+
+
+def tell(inbox: Inbox, claim: Claim, lease: leases.Lease, settled: Settled, error: BaseException) -> None:
+    """Send the signals of a failed batch."""
+    if settled.outcome == "retry":
+        signals.nacked.send(sender=inbox, claim=claim, retry_at=settled.retry_at, exception=error)
+    elif settled.outcome == "dead":
+        bury(inbox, claim.address, claim.batch_id, claim.attempt, name_of(error), settled.evicted)
+    elif settled.outcome == "lost":
+        lost(lease)
+
+
+def bury(inbox: Any, address: Any, batch_id: str, attempts: int, reason: str, evicted: tuple[str, ...] = ()) -> None:
+    """Send the signals of a dead letter."""
+    signals.dead.send(sender=inbox, address=address, batch_id=batch_id, attempts=attempts, reason=reason)
+    if evicted:
+        signals.dead_evicted.send(sender=inbox, ids=evicted)
+
+
+def lost(lease: leases.Lease) -> None:
+    """A settlement changed nothing: somebody else holds the batch, or has settled it."""
+    if not lease.lost:
+        lease.lose()

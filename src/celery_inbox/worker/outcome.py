@@ -1,0 +1,99 @@
+"""What the end of a handler means: Celery's own words, and every other exception."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
+
+from celery.exceptions import Ignore, Reject, Retry
+
+from celery_inbox.errors import ConfigurationError
+
+MAX_TRACEBACK = 8_000
+"""Characters of a traceback that a dead letter keeps."""
+
+REFUSED = {
+    "max_retries": "say max_attempts",
+    "rate_limit": "say min_interval among the inbox's settings",
+    "acks_late": "kicks are hints and acknowledged early; Redis keeps the batch until it was handled",
+    "ignore_result": "a kick has no result",
+    "typing": "a handler takes one batch",
+    "default_retry_delay": "say backoff",
+}
+
+Verdict = Literal["ack", "nack", "dead"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How a handler's failures are treated."""
+
+    max_attempts: int = 5
+    """Tries of a batch before it is a dead letter, 1 to 1000."""
+    backoff: float = 1.0
+    """Seconds before the second attempt; doubles with each, with jitter."""
+    backoff_cap: float = 600.0
+    """Longest pause between attempts, seconds."""
+    on_exhausted: str = "park"
+    """What becomes of a batch after its last attempt."""
+
+    def delay(self, attempt: int) -> float:
+        """Seconds until the next attempt: between half of the doubled backoff and all of it."""
+        longest = min(self.backoff * 2 ** min(attempt - 1, 62), self.backoff_cap)
+        return float(longest / 2 + random.random() * longest / 2)
+
+
+def check_options(options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
+    """Divide a handler's options into our policy and Celery's task options.
+
+    Raises:
+        ConfigurationError: An option has no meaning for a handler, or is out of range.
+    """
+    for name in options.keys() & REFUSED.keys():
+        raise ConfigurationError(f"{name}={options[name]!r} cannot be set on a handler: {REFUSED[name]}")
+    names = {field.name for field in fields(Policy)}
+    policy = Policy(**{name: value for name, value in options.items() if name in names})
+    for name, low, high in (("max_attempts", 1, 1000), ("backoff", 0, 86_400), ("backoff_cap", 0, 86_400)):
+        value = getattr(policy, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise ConfigurationError(f"{name}={value!r} is not a number from {low} to {high}")
+    if type(policy.max_attempts) is not int:
+        raise ConfigurationError(f"max_attempts={policy.max_attempts!r} is not a whole number")
+    if policy.on_exhausted != "park":
+        raise ConfigurationError(f"on_exhausted={policy.on_exhausted!r} is not known: say 'park'")
+    return policy, {name: value for name, value in options.items() if name not in names}
+
+
+def verdict(error: BaseException) -> Verdict:
+    """Map what a handler raised to a move.
+
+    ``Ignore`` is a handled batch, ``Reject`` a dead one unless it asks for requeue; everything else is tried again.
+    """
+    if isinstance(error, Ignore):
+        return "ack"
+    if isinstance(error, Reject) and not error.requeue:
+        return "dead"
+    return "nack"
+
+
+def asked_delay(error: BaseException) -> float | None:
+    """Seconds that a task's ``retry()`` asked for; None when it left the choice to the policy."""
+    if not isinstance(error, Retry) or error.when is None:
+        return None
+    if isinstance(error.when, datetime):
+        return max(error.when.timestamp() - time.time(), 0.0)
+    return max(float(error.when), 0.0)
+
+
+def cause(error: BaseException) -> BaseException:
+    """The exception behind Celery's words, if there is one."""
+    inner = getattr(error, "exc", None) or getattr(error, "reason", None)
+    return inner if isinstance(inner, BaseException) else error
+
+
+def name_of(error: BaseException) -> str:
+    """Name an exception without its text, which may hold a message's."""
+    return type(cause(error)).__qualname__
