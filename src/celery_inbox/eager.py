@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from celery import Task, states
 
+from celery_inbox.element import Kind
 from celery_inbox.store.memory import MemoryStore
 from celery_inbox.store.moves import Terms
 
@@ -25,7 +26,7 @@ class EagerStore(MemoryStore):
         self.now = max(self.now, time.time_ns() // 1_000_000)
         return self.now
 
-    def jump(self) -> tuple[str, str] | None:
+    def jump(self) -> tuple[str, Kind] | None:
         """Move the clock to the next due session: its partition and kind, or None when nothing waits."""
         ahead = [(at, name, digest) for name, found in self.partitions.items() for digest, at in found.due.items()]
         if not ahead:
@@ -36,7 +37,7 @@ class EagerStore(MemoryStore):
         return name, session.kind if session.batch_id else session.head
 
 
-def run(inbox: Inbox, store: EagerStore) -> None:
+def handle_all(inbox: Inbox, store: EagerStore) -> None:
     """Handle everything that waits, retries included.
 
     Raises:

@@ -15,20 +15,28 @@ Lua cuts a batch by the header alone; only Python reads the payload.
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 from kombu.serialization import dumps, loads
 from kombu.serialization import registry as serializers
+from kombu.utils.json import JSONEncoder, object_hook
 
 from celery_inbox.errors import ConfigurationError, InvalidMessage, MessageTooLarge
 from celery_inbox.message import Message
 
 VERSION = 1
 MAX_ID_BYTES = 512
-MAX_DEPTH = 100
+# The same patterns as in lua/include/element.lua; numbers that a double holds exactly.
+ANY_VERSION = re.compile(rb"([1-9][0-9]{0,14}) ")
+HEADER = re.compile(rb"1 [mc] [a-z-]+ [0-9]{1,15} [0-9]{1,15} [!-~]+ [!-~]+ ")
 
+Dump = Callable[[Any], bytes]
+Load = Callable[[bytes], Any]
 Kind = Literal["m", "c"]
 MESSAGE: Kind = "m"
 COMMAND: Kind = "c"
@@ -75,19 +83,14 @@ def unpack(element: bytes) -> tuple[Header, bytes]:
         NewerElement: The version is not ours.
         CorruptElement: There is no header to read.
     """
-    version, _, rest = element.partition(b" ")
-    if version.isdigit() and int(version) != VERSION:
-        raise NewerElement(version.decode())
-    parts = rest.split(b" ", 6)
-    if version != b"1" or len(parts) != 7:
+    version = ANY_VERSION.match(element)
+    if version and int(version[1]) != VERSION:
+        raise NewerElement(version[1].decode())
+    header = HEADER.match(element)
+    if not header:
         raise CorruptElement
-    kind, flags, at, size, key, id, payload = parts
-    if kind not in (b"m", b"c") or not at.isdigit() or not size.isdigit() or not (flags and key and id):
-        raise CorruptElement
-    try:
-        return Header(kind.decode(), flags.decode(), int(at), int(size), key.decode(), id.decode()), payload  # type: ignore[arg-type]
-    except UnicodeDecodeError:
-        raise CorruptElement from None
+    kind, flags, at, size, key, id = header[0].decode("ascii").split(" ")[1:7]
+    return Header(kind, flags, int(at), int(size), key, id), element[header.end() :]  # type: ignore[arg-type]
 
 
 def encode_id(id: str) -> str:
@@ -97,7 +100,9 @@ def encode_id(id: str) -> str:
         InvalidMessage: The id is not text of 1 to 512 UTF-8 bytes.
     """
     if not isinstance(id, str):
-        raise InvalidMessage(f"a message id is text of 1 to {MAX_ID_BYTES} bytes, not {type(id).__name__}: pass str(id)")
+        raise InvalidMessage(
+            f"a message id is text of 1 to {MAX_ID_BYTES} bytes, not {type(id).__name__}: pass str(id)"
+        )
     if id.isascii() and id.isalnum() and len(id) <= MAX_ID_BYTES:
         return id
     try:
@@ -105,7 +110,9 @@ def encode_id(id: str) -> str:
     except UnicodeEncodeError:
         raise InvalidMessage("the message id holds a lone surrogate, which UTF-8 cannot store") from None
     if not 1 <= size <= MAX_ID_BYTES:
-        raise InvalidMessage(f"the message id has {size} UTF-8 bytes, the limits are 1 and {MAX_ID_BYTES}: pass a digest of it")
+        raise InvalidMessage(
+            f"the message id has {size} UTF-8 bytes, the limits are 1 and {MAX_ID_BYTES}: pass a digest of it"
+        )
     return quote(id, safe="")
 
 
@@ -119,34 +126,38 @@ class Codec:
 
     def __init__(self, serializer: str, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        if serializer == "pickle" or "python-serialize" in str(serializers.name_to_type.get(serializer)):
-            raise ConfigurationError("serializer='pickle' would run code that anyone with access to Redis can store: use 'json'")
-        if serializer not in serializers.name_to_type:
-            known = ", ".join(sorted(set(serializers.name_to_type) - {"pickle"}))
-            raise ConfigurationError(f"serializer={serializer!r} is not registered with kombu; registered are: {known}")
+        known = {
+            name for name, content_type in serializers.name_to_type.items() if "python-serialize" not in content_type
+        }
+        if serializer in set(serializers.name_to_type) - known:
+            raise ConfigurationError(
+                f"serializer={serializer!r} would run code that anyone with access to Redis can store: use 'json'"
+            )
+        if serializer not in known:
+            raise ConfigurationError(
+                f"serializer={serializer!r} is not registered with kombu; registered are: {', '.join(sorted(known))}"
+            )
         self.serializer = serializer
-        self.content_type = serializers.name_to_type[serializer]
-        self.encoding = "binary" if serializer in ("msgpack", "raw") else "utf-8"
+        self._dump, self._load = plain_json() if serializer == "json" else registered(serializer)
 
-    def encode(self, body: Any, headers: dict[str, Any] | None) -> bytes:
+    def encode(self, body: Any, headers: dict[str, Any] | None = None) -> bytes:
         """Encode a body with its headers.
 
         Raises:
-            InvalidMessage: A part would not come back as it was sent.
+            InvalidMessage: It cannot be encoded, or would not come back equal.
             MessageTooLarge: The result passes ``max_message_bytes``.
         """
         if headers and not isinstance(headers, dict):
             raise InvalidMessage(f"headers are a dict, not {type(headers).__name__}")
         value = [headers, body] if headers else body
-        if self.serializer == "json":
-            fault = unfaithful(value)
-            if fault:
-                raise InvalidMessage(f"the body cannot be sent as JSON and come back equal: {fault}")
         try:
-            payload = dumps(value, serializer=self.serializer)[2]
-            encoded = payload.encode() if isinstance(payload, str) else payload
+            encoded = self._dump(value)
+            faithful = self._load(encoded) == value
         except Exception as error:
-            raise InvalidMessage(f"the body cannot be encoded by serializer {self.serializer!r}: {error}") from error
+            raise InvalidMessage(f"the body cannot be sent with serializer {self.serializer!r}: {error}") from error
+        if not faithful:
+            fault = unfaithful(value) or "it changes on the way"
+            raise InvalidMessage(f"the body would not come back equal from serializer {self.serializer!r}: {fault}")
         if len(encoded) > self.max_bytes:
             raise MessageTooLarge(len(encoded), self.max_bytes)
         return encoded
@@ -160,50 +171,45 @@ class Codec:
         """
         header, payload = unpack(element)
         try:
-            value = loads(payload, self.content_type, self.encoding, accept=[self.content_type])
+            value = self._load(payload)
             headers, body = value if "h" in header.flags else ({}, value)
             return Message(decode_id(header.id), body, header.at, header.active, headers)
         except Exception as error:
             raise CorruptElement(str(error)) from error
 
 
-def unfaithful(value: Any, depth: int = 0) -> str | None:
-    """Say which part of a value JSON would change on the way, or None when it comes back equal.
+def plain_json() -> tuple[Dump, Load]:
+    """Kombu's JSON with its types, without building an encoder and a decoder for every message."""
+    encode: Callable[[Any], str] = JSONEncoder(allow_nan=False).encode
+    decode = json.JSONDecoder(object_hook=object_hook).decode
+    return lambda value: encode(value).encode(), lambda payload: decode(payload.decode())
 
-    Values that are not plain JSON (dates, UUIDs, decimals) are left to kombu, which has its own encoding for them.
-    """
-    kind = type(value)
-    if kind is str:
-        return None if value.isascii() else surrogate(value)
-    if kind in (int, bool) or value is None:
-        return None
-    if depth > MAX_DEPTH:
-        return f"it is nested deeper than {MAX_DEPTH} levels"
-    if isinstance(value, float):
-        return None if value == value and abs(value) != float("inf") else f"{value} is not JSON: send None or text"
+
+def registered(serializer: str) -> tuple[Dump, Load]:
+    """A serializer as kombu's registry has it."""
+    content_type = serializers.name_to_type[serializer]
+
+    def dump(value: Any) -> bytes:
+        payload = dumps(value, serializer=serializer)[2]
+        return payload.encode() if isinstance(payload, str) else bytes(payload)
+
+    def load(payload: bytes) -> Any:
+        return loads(payload, content_type, "utf-8", accept=[content_type])
+
+    return dump, load
+
+
+def unfaithful(value: Any) -> str | None:
+    """Say which part of a value a serializer changed on the way, as far as the usual suspects tell."""
     if isinstance(value, dict):
-        if value.keys() == {"__type__", "__value__"}:
-            return "kombu reads a dict of just '__type__' and '__value__' as a typed value: add another key"
         for key, item in value.items():
             if not isinstance(key, str):
-                return f"the key {key!r} is {type(key).__name__}, JSON would make it text: pass str(key)"
-            fault = unfaithful(key) or unfaithful(item, depth + 1)
+                return f"the key {key!r:.40} is {type(key).__name__}, which becomes text: pass str(key)"
+            fault = unfaithful(item)
             if fault:
                 return fault
-        return None
-    if isinstance(value, list):
-        return next((fault for item in value if (fault := unfaithful(item, depth + 1))), None)
-    if isinstance(value, (tuple, set, frozenset)):
-        return f"a {kind.__name__} would come back as a list: pass list(value)"
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"{kind.__name__} is not JSON: pass text, e.g. base64"
-    return None
-
-
-def surrogate(text: str) -> str | None:
-    """Name the fault of text that UTF-8 cannot store."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "it holds a lone surrogate, which UTF-8 cannot store"
+    elif isinstance(value, list):
+        return next((fault for item in value if (fault := unfaithful(item))), None)
+    elif isinstance(value, (tuple, set, frozenset)):
+        return f"a {type(value).__name__} becomes a list: pass list(value)"
     return None

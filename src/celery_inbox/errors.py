@@ -1,14 +1,14 @@
 """Every error that celery-inbox raises.
 
-    InboxError
-    ├── ConfigurationError    a setting, a server or an app that cannot work as it is
-    ├── InvalidSession        the session name cannot be used
-    ├── InvalidMessage        the id, body or headers cannot be stored
-    │   └── MessageTooLarge   the encoded body passes ``max_message_bytes``
-    ├── InboxFull             the session holds ``max_pending`` messages already
-    ├── StorageUnavailable    Redis did not answer; carries the id to send again with
-    │   └── StorageFull       Redis has no memory left
-    └── LeaseLost             the batch belongs to another worker by now
+InboxError
+├── ConfigurationError    a setting, a server or an app that cannot work as it is
+├── InvalidSession        the session name cannot be used
+├── InvalidMessage        the id, body or headers cannot be stored
+│   └── MessageTooLarge   the encoded body passes ``max_message_bytes``
+├── InboxFull             the session holds ``max_pending`` messages already
+├── StorageUnavailable    Redis did not answer; carries the id to send again with
+│   └── StorageFull       Redis has no memory left
+└── LeaseLost             the batch belongs to another worker by now
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class InboxFull(InboxError):
 
     def __init__(self, waiting: int, waiting_bytes: int, max_pending: int, max_pending_bytes: int) -> None:
         super().__init__(
-            f"the session has {waiting} waiting messages with {waiting_bytes} bytes, the limits are max_pending={max_pending} "
-            f"and max_pending_bytes={max_pending_bytes}: send later, raise them, or choose overflow='drop_oldest'"
+            f"the session has {waiting} waiting messages with {waiting_bytes} bytes, "
+            f"the limits are max_pending={max_pending} and max_pending_bytes={max_pending_bytes}: "
+            "send later, raise them, or choose overflow='drop_oldest'"
         )
         self.waiting = waiting
         self.waiting_bytes = waiting_bytes

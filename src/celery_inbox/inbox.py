@@ -8,12 +8,12 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 from celery import Celery, Task, current_app, shared_task
 from celery._state import _get_active_apps, connect_on_app_finalize
 
-from celery_inbox import eager
+from celery_inbox.eager import EagerStore, handle_all
 from celery_inbox.element import COMMAND, MESSAGE, Codec, Kind, decode_id, encode_id
 from celery_inbox.errors import ConfigurationError, InboxFull, StorageUnavailable
 from celery_inbox.message import DeadLetter, Receipt, SessionView
@@ -40,6 +40,17 @@ def _start_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_start_anew)
+
+
+class Rules(NamedTuple):
+    """The settings that every send reads, converted once."""
+
+    partitions: int
+    debounce: int
+    max_wait: int
+    is_command: str | Callable[[Any], bool] | None
+    flush_when: Callable[[Any], bool] | None
+    batch_key: Callable[[Any], Any] | None
 
 
 class Inbox:
@@ -71,6 +82,8 @@ class Inbox:
         self._checked = False
         self._lock = threading.RLock()
         self._draining = False
+        self._conf: Any = None
+        self._always_eager = False
         self.handlers: dict[Kind, Any] = {}
         self._attach()
         _alive.add(self)
@@ -109,8 +122,8 @@ class Inbox:
                 and Celery's task options.
 
         Returns:
-            The Celery task. Called with a ``Batch`` it runs the function, which makes a unit test; ``delay`` and its kin
-            raise, for an inbox starts its handler by itself.
+            The Celery task. Called with a ``Batch`` it runs the function, which makes a unit test;
+            ``delay`` and its kin raise, for an inbox starts its handler by itself.
 
         Raises:
             ConfigurationError: An option cannot be used here, or the inbox has a handler.
@@ -175,12 +188,15 @@ class Inbox:
 
     @property
     def eager(self) -> bool:
-        """Is every send handled in place?"""
-        return bool(self.app.conf.task_always_eager)
+        """Is every send handled in place? Asked with every send, hence not through ``conf``'s four layers."""
+        conf = self.app.conf
+        if conf is not self._conf:
+            self._conf, self._always_eager = conf, bool(conf.task_always_eager)
+        return bool(conf.changes.get("task_always_eager", self._always_eager))
 
     @cached_property
-    def _eager_store(self) -> eager.EagerStore:
-        return eager.EagerStore(Terms.of(self.settings))
+    def _eager_store(self) -> EagerStore:
+        return EagerStore(Terms.of(self.settings))
 
     @property
     def store(self) -> Store:
@@ -253,12 +269,18 @@ class Inbox:
             What became of the message, see ``Receipt``.
 
         Raises:
-            InvalidSession, InvalidMessage, MessageTooLarge, InboxFull, StorageFull, ConfigurationError: Nothing was stored.
+            InvalidSession, InvalidMessage, MessageTooLarge, InboxFull, StorageFull, ConfigurationError:
+                Nothing was stored.
             StorageUnavailable: Redis did not answer within ``socket_timeout``; send again with the error's ``id``.
         """
         message = self._outgoing(session, body, id, headers, active, flush)
-        self._check_for(message)
-        return self._answer(message, self.store.send(message))
+        if not self._checked:
+            self._check_for(message)
+        store = self.store
+        receipt = self._receipt(message, store.send(message))
+        if store is not self._store:
+            self._run_eager()
+        return receipt
 
     async def asend(
         self,
@@ -274,7 +296,11 @@ class Inbox:
         message = self._outgoing(session, body, id, headers, active, flush)
         if not self._checked:
             await asyncio.to_thread(self._check_for, message)
-        return self._answer(message, await self.store.asend(message))
+        store = self.store
+        receipt = self._receipt(message, await store.asend(message))
+        if store is not self._store:
+            self._run_eager()
+        return receipt
 
     def send_many(self, messages: Iterable[tuple[str, Any]]) -> list[Receipt]:
         """Store messages in one round trip, in the order given.
@@ -320,8 +346,13 @@ class Inbox:
             A receipt with status ``command``.
         """
         message = self._outgoing(session, body, id, headers, command=True)
-        self._check_for(message)
-        return self._answer(message, self.store.send(message))
+        if not self._checked:
+            self._check_for(message)
+        store = self.store
+        receipt = self._receipt(message, store.send(message))
+        if store is not self._store:
+            self._run_eager()
+        return receipt
 
     def _outgoing(
         self,
@@ -333,34 +364,35 @@ class Inbox:
         flush: bool = False,
         command: bool = False,
     ) -> Outgoing:
-        settings = self.settings
+        rules = self._rules
         payload = self.codec.encode(body, headers)
         encoded_id = token() if id is None else encode_id(id)
         flags = ("a" if active else "") + ("h" if headers else "") or "-"
-        if command or self._is_command(body):
+        if command or (rules.is_command is not None and self._is_command(rules.is_command, body)):
             place = command_address(session, encoded_id)
             return Outgoing(place, encoded_id, id is None, payload, 0, 0, COMMAND, flags)
-        flush = flush or bool(settings.flush_when and self._ask("flush_when", settings.flush_when, body))
+        flush = flush or bool(rules.flush_when and self._ask("flush_when", rules.flush_when, body))
         key = "-"
-        if settings.batch_key is not None:
-            key = digest_of(repr(self._ask("batch_key", settings.batch_key, body)).encode("utf-8", "replace"))
+        if rules.batch_key is not None:
+            key = digest_of(repr(self._ask("batch_key", rules.batch_key, body)).encode("utf-8", "replace"))
+        place = address(session, rules.partitions)
         return Outgoing(
-            address(session, settings.partitions),
-            encoded_id,
-            id is None,
-            payload,
-            ms(settings.debounce),
-            ms(settings.max_wait),
-            MESSAGE,
-            flags,
-            key,
-            flush,
+            place, encoded_id, id is None, payload, rules.debounce, rules.max_wait, MESSAGE, flags, key, flush
         )
 
-    def _is_command(self, body: Any) -> bool:
-        rule = self.settings.is_command
-        if rule is None:
-            return False
+    @cached_property
+    def _rules(self) -> Rules:
+        settings = self.settings
+        return Rules(
+            settings.partitions,
+            ms(settings.debounce),
+            ms(settings.max_wait),
+            settings.is_command,
+            settings.flush_when,
+            settings.batch_key,
+        )
+
+    def _is_command(self, rule: str | Callable[[Any], bool], body: Any) -> bool:
         if callable(rule):
             return bool(self._ask("is_command", rule, body))
         text = body.get("text") if isinstance(body, Mapping) else body
@@ -375,17 +407,11 @@ class Inbox:
             return None
 
     def _check_for(self, message: Outgoing) -> None:
-        if not self._checked:
-            try:
-                self.check()
-            except StorageUnavailable as error:
-                error.id = decode_id(message.id)
-                raise
-
-    def _answer(self, message: Outgoing, sent: Sent) -> Receipt:
-        receipt = self._receipt(message, sent)
-        self._run_eager()
-        return receipt
+        try:
+            self.check()
+        except StorageUnavailable as error:
+            error.id = decode_id(message.id)
+            raise
 
     def _receipt(self, message: Outgoing, sent: Sent) -> Receipt:
         if sent.status == "full":
@@ -393,7 +419,8 @@ class Inbox:
             raise InboxFull(sent.waiting, sent.waiting_bytes, settings.max_pending, settings.max_pending_bytes)
         if sent.status == "moved":
             raise ConfigurationError(
-                f"{self} was repartitioned to {sent.waiting} partitions, this process has {self.settings.partitions}: restart it"
+                f"{self} was repartitioned to {sent.waiting} partitions, "
+                f"this process has {self.settings.partitions}: set inbox_partitions and restart it"
             )
         status: Any = sent.status
         if message.kind == COMMAND and status == "accepted":
@@ -401,10 +428,11 @@ class Inbox:
         elif message.generated and status == "duplicate":
             # Nobody else can know a generated id: the client re-sent this very call.
             status = "command" if message.kind == COMMAND else "accepted"
-        receipt = Receipt(
-            decode_id(message.id), status, sent.waiting, sent.due_at, tuple(decode_id(id) for id in sent.dropped)
-        )
-        signals.sent.send(sender=self, address=message.address, receipt=receipt)
+        id = message.id if message.generated else decode_id(message.id)
+        dropped = tuple(map(decode_id, sent.dropped)) if sent.dropped else ()
+        receipt = Receipt(id, status, sent.waiting, sent.due_at, dropped)
+        if signals.sent.receivers:
+            signals.sent.send(sender=self, address=message.address, receipt=receipt)
         return receipt
 
     def _run_eager(self) -> None:
@@ -416,7 +444,7 @@ class Inbox:
                 return
             self._draining = True
             try:
-                eager.run(self, self._eager_store)
+                handle_all(self, self._eager_store)
             finally:
                 self._draining = False
 

@@ -21,8 +21,8 @@ class Receipt:
     id: str
     """Id of the message: the caller's, or a generated one."""
     status: Status
-    """``accepted``: stored. ``duplicate``: this id was stored before. ``ignored``: outside the active window, not stored.
-    ``command``: stored as a command."""
+    """``accepted``: stored. ``duplicate``: this id was stored before, nothing changed. ``ignored``: outside the active
+    window, not stored. ``command``: stored as a command."""
     waiting: int
     """Messages that wait in the session after this call, the open batch not counted."""
     due_at: int | None
@@ -58,7 +58,7 @@ class Work:
         self.attempt = attempt
         """1 on the first try."""
         self.fence = fence
-        """Grows with every claim of the partition: an external store that keeps the highest one can refuse a stale writer."""
+        """Grows with every claim of the partition: a store that keeps the highest one can refuse a stale writer."""
         self._lease = lease
 
     @property
@@ -83,7 +83,9 @@ class Work:
             LeaseLost: Another worker may have taken the batch.
         """
         if self.lost:
-            raise LeaseLost(f"the lease of batch {self.id} (fence {self.fence}) has ended; another worker may handle it")
+            raise LeaseLost(
+                f"the lease of batch {self.id} (fence {self.fence}) has ended; another worker may handle it"
+            )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} attempt={self.attempt} fence={self.fence}>"

@@ -21,8 +21,8 @@ Predicate: TypeAlias = Callable[[Any], bool]
 class Settings:
     """The settings of one inbox.
 
-    A keyword of ``Inbox`` wins over ``app.conf.inbox_settings[name]``, which wins over ``app.conf.inbox_<setting>``, which
-    wins over the default.
+    A keyword of ``Inbox`` wins over ``app.conf.inbox_settings[name]``, which wins over ``app.conf.inbox_<setting>``,
+    which wins over the default.
     """
 
     redis_url: str | None = None
@@ -80,9 +80,13 @@ class Settings:
             if value is None and name == "active_window":
                 continue
             integer = name in INTEGERS
-            if isinstance(value, bool) or not isinstance(value, int if integer else (int, float)) or not low <= value <= high:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int if integer else (int, float))
+                or not low <= value <= high
+            ):
                 kind = "a whole number" if integer else "a number"
-                raise ConfigurationError(f"{name}={value!r} is not {kind} from {low:g} to {high:g}")
+                raise ConfigurationError(f"{name}={value!r} is not {kind} from {low:.15g} to {high:.15g}")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ConfigurationError(f"{name}={getattr(self, name)!r} is none of {', '.join(map(repr, choices))}")
@@ -94,11 +98,15 @@ class Settings:
         if not (self.is_command is None or isinstance(self.is_command, str) or callable(self.is_command)):
             raise ConfigurationError(f"is_command={self.is_command!r} is neither a prefix nor a callable on the body")
         if not NAME.fullmatch(self.namespace):
-            raise ConfigurationError(f"namespace={self.namespace!r} may hold letters, digits, '_', '.', '-', 1 to 100 of them")
+            raise ConfigurationError(
+                f"namespace={self.namespace!r} may hold letters, digits, '_', '.', '-', 1 to 100 of them"
+            )
         for smaller, larger in ORDERED:
             low_value, high_value = getattr(self, smaller), getattr(self, larger)
             if low_value > high_value:
-                raise ConfigurationError(f"{smaller}={low_value:g} is greater than {larger}={high_value:g}: change one of them")
+                raise ConfigurationError(
+                    f"{smaller}={low_value:.15g} is greater than {larger}={high_value:.15g}: change one of them"
+                )
 
 
 RANGES: list[tuple[str, float, float]] = [
@@ -120,7 +128,16 @@ RANGES: list[tuple[str, float, float]] = [
     ("min_interval", 0, DAY * 30),
     ("socket_timeout", 0.05, 600),
 ]
-INTEGERS = {"max_batch", "max_bytes", "max_pending", "max_pending_bytes", "max_message_bytes", "max_ids", "max_dead", "partitions"}
+INTEGERS = {
+    "max_batch",
+    "max_bytes",
+    "max_pending",
+    "max_pending_bytes",
+    "max_message_bytes",
+    "max_ids",
+    "max_dead",
+    "partitions",
+}
 CHOICES: dict[str, tuple[str, ...]] = {"overflow": ("reject", "drop_oldest")}
 ORDERED = [
     ("debounce", "max_wait"),

@@ -136,7 +136,8 @@ class Server:
             self._port, self._password = free_port(), secrets.token_urlsafe(32)
             self._write_settings()
             try:
-                return self._launch()
+                self._launch()
+                return
             except ServerFailed:
                 if not tries_left or "Address already in use" not in self._require_started().log():
                     raise

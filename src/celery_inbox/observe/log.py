@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 logger = get_logger("celery_inbox")
 
 LINES: list[tuple[Signal, int, str]] = [
-    (signals.nacked, logging.WARNING, "{sender}: batch {claim.batch_id} failed on attempt {claim.attempt}, next at {retry_at}"),
+    (
+        signals.nacked,
+        logging.WARNING,
+        "{sender}: batch {claim.batch_id} failed on attempt {claim.attempt}, next at {retry_at}",
+    ),
     (signals.dead, logging.ERROR, "{sender}: batch {batch_id} is dead after {attempts} attempts: {reason}"),
     (signals.dead_evicted, logging.ERROR, "{sender}: max_dead reached, dead letters removed: {ids}"),
     (signals.released, logging.INFO, "{sender}: batch {claim.batch_id} released"),
@@ -24,11 +28,23 @@ LINES: list[tuple[Signal, int, str]] = [
         logging.WARNING,
         "{sender}: lease {fence} of batch {batch_id} ended on attempt {attempt} without its holder: {outcome}",
     ),
-    (signals.lost, logging.ERROR, "{sender}: batch {claim.batch_id} is lost: its lease {claim.fence} ended while it ran"),
-    (signals.quarantined, logging.ERROR, "{sender}: an unreadable element of {size} bytes was quarantined in {address.digest}"),
+    (
+        signals.lost,
+        logging.ERROR,
+        "{sender}: batch {claim.batch_id} is lost: its lease {claim.fence} ended while it ran",
+    ),
+    (
+        signals.quarantined,
+        logging.ERROR,
+        "{sender}: an unreadable element of {size} bytes was quarantined in {address.digest}",
+    ),
     (signals.dispatch_failed, logging.WARNING, "{sender}: {what} is away ({exception}); trying again"),
     (signals.predicate_failed, logging.WARNING, "{sender}: {setting} raised {exception!r:.40}; message taken as text"),
-    (signals.acked, logging.DEBUG, "{sender}: batch {claim.batch_id} with {handled} messages handled in {runtime:.3f} s"),
+    (
+        signals.acked,
+        logging.DEBUG,
+        "{sender}: batch {claim.batch_id} with {handled} messages handled in {runtime:.3f} s",
+    ),
     (signals.dispatched, logging.DEBUG, "{sender}: {kicks} kicks for partition {partition}"),
 ]
 

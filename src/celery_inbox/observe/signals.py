@@ -1,6 +1,7 @@
 """One Celery signal per move; receivers get the payload as keywords, the sender is the ``Inbox``.
 
-No payload holds a message's text. ``digest`` stands for the session in logs; ``session`` is its name, for your own code.
+No payload holds a message's text. An address has a ``digest`` that stands for the session in logs, and its ``session``
+name for your own code.
 An exception in a receiver is logged by Celery and changes nothing.
 """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 from zlib import crc32
 
 from celery_inbox.errors import InvalidSession
@@ -13,8 +14,7 @@ MAX_SESSION_BYTES = 512
 COMMAND_PARTITION = "command"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """Where a session is found."""
 
     partition: str
@@ -39,7 +39,8 @@ def encode_session(session: str) -> bytes:
         raise InvalidSession("the session name holds a lone surrogate, which UTF-8 cannot store") from None
     if not 1 <= len(encoded) <= MAX_SESSION_BYTES:
         raise InvalidSession(
-            f"the session name has {len(encoded)} UTF-8 bytes, the limits are 1 and {MAX_SESSION_BYTES}: pass a digest of it"
+            f"the session name has {len(encoded)} UTF-8 bytes, the limits are 1 and {MAX_SESSION_BYTES}: "
+            "pass a digest of it"
         )
     return encoded
 
@@ -60,6 +61,13 @@ def address(session: str, partitions: int) -> Address:
     Raises:
         InvalidSession: The name cannot be used.
     """
+    if not isinstance(session, str):
+        encode_session(session)
+    return _address(session, partitions)
+
+
+@lru_cache(maxsize=4096)
+def _address(session: str, partitions: int) -> Address:
     encoded = encode_session(session)
     return Address(partition_of(encoded, partitions), digest_of(encoded), session)
 

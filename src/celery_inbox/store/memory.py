@@ -1,4 +1,4 @@
-"""The same moves in plain Python: the shortest true description of the protocol, the fake of tests, the model of the Lua."""
+"""The same moves in plain Python: description of the protocol, fake of tests, model of the Lua."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from celery_inbox.store.moves import (
     Terms,
     View,
 )
+
+CRASHED = "The worker did not renew its lease: killed, out of memory, or hung."
+"""Stands where a dead letter of a failed handler has its traceback."""
 
 
 @dataclass
@@ -73,7 +76,7 @@ class Remembered(dict[str, int]):
         self[id] = now
         for old in [old for old, at in self.items() if at <= now - ttl]:
             del self[old]
-        early = sorted(self, key=lambda id: (self[id], id))[: max(len(self) - most, 0)]
+        early = sorted(self, key=lambda known: (self[known], known))[: max(len(self) - most, 0)]
         for old in early:
             del self[old]
         return len(early)
@@ -210,7 +213,11 @@ class MemoryStore:
             len(session.waiting) - len(dropping) + 1 > terms.max_pending
             or session.bytes - freed + size > terms.max_pending_bytes
         ):
-            oldest = read(session.waiting[len(dropping)]) if terms.drop_oldest and len(dropping) < len(session.waiting) else "corrupt"
+            oldest = (
+                read(session.waiting[len(dropping)])
+                if terms.drop_oldest and len(dropping) < len(session.waiting)
+                else "corrupt"
+            )
             if isinstance(oldest, str) or oldest.kind == COMMAND:
                 return answer("full")
             dropping.append(oldest)
@@ -219,6 +226,9 @@ class MemoryStore:
             del session.waiting[: len(dropping)]
             partition.counts["dropped"] += len(dropping)
             session.bytes, session.flush = session.bytes - freed, max(session.flush - len(dropping), 0)
+            head = read(session.waiting[0]) if session.waiting else "corrupt"
+            if isinstance(head, Header):
+                session.key, session.head = head.key, head.kind
 
         first = not session.waiting
         header = Header(message.kind, message.flags, now, size, message.key, message.id)
@@ -348,7 +358,8 @@ class MemoryStore:
 
     def _claimed(self, partition: Partition, digest: str) -> Claim:
         session = partition.session(digest)
-        assert session.fence is not None and session.batch_id is not None
+        assert session.fence is not None
+        assert session.batch_id is not None
         return Claim(
             Address(partition.name, digest, session.name),
             session.fence,
@@ -426,6 +437,9 @@ class MemoryStore:
             return Settled(outcome)
         partition.settled.add(str(claim.fence), now, SETTLED_TTL, MOST_REMEMBERED)
         session = partition.session(digest)
+        if not session.batch:  # Quarantine took every message: nothing is left to try again or to bury.
+            self._close_batch(partition, digest, now)
+            return Settled("done")
         if delay >= 0 and session.attempt < session.plan.max_attempts:
             return Settled("retry", retry_at=self._back_off(partition, digest, now + delay, now))
         return Settled("dead", dead_id=session.batch_id, evicted=self._bury(partition, digest, now, reason, traceback))
@@ -447,17 +461,22 @@ class MemoryStore:
         if slice_.grace_until > now:
             return []
         reclaimed = []
-        for digest in [digest for digest, end in sorted(slice_.leased.items(), key=lambda item: item[::-1]) if end <= now][:LOOK_AT]:
+        for digest in [
+            digest for digest, end in sorted(slice_.leased.items(), key=lambda item: item[::-1]) if end <= now
+        ][:LOOK_AT]:
             session = slice_.session(digest)
-            assert session.fence is not None and session.batch_id is not None
+            assert session.fence is not None
+            assert session.batch_id is not None
             told = Reclaimed(
                 Address(partition, digest, session.name), session.fence, session.attempt, "retry", session.batch_id
             )
             if session.plan.worker in slice_.stopping:
                 session.attempt -= 1
-            if session.attempt >= session.plan.max_attempts:
+            if not session.batch:  # Quarantine took every message before the worker died.
+                self._close_batch(slice_, digest, now)
+            elif session.attempt >= session.plan.max_attempts:
                 told = replace(told, outcome="dead")
-                self._bury(slice_, digest, now, "crashed", "")
+                self._bury(slice_, digest, now, "crashed", CRASHED)
             else:
                 self._back_off(slice_, digest, now, now)
             reclaimed.append(told)
@@ -504,6 +523,8 @@ class MemoryStore:
     def stop(self, partitions: Sequence[str], worker: str, now: int | None = None) -> None:
         for name in partitions:
             partition, at = self._at(name, now)
+            forgotten = at - 2 * self.terms.max_run
+            partition.stopping = {each: since for each, since in partition.stopping.items() if since > forgotten}
             partition.stopping[worker] = at
 
     # Reading.
@@ -557,7 +578,7 @@ class MemoryStore:
             found, _ = self._at(name, 0)
             depths.append(
                 Depths(
-                    {counter: count for counter, count in found.counts.items()},
+                    dict(found.counts),
                     len(found.due),
                     len(found.leased),
                     len(found.stopped),

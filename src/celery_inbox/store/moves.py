@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from celery_inbox.element import MESSAGE, Kind
 from celery_inbox.settings import Settings, ms
@@ -63,9 +63,8 @@ class Terms:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A message on its way into a store."""
+class Outgoing(NamedTuple):
+    """A message on its way into a store; a named tuple, for one is made with every send."""
 
     address: Address
     id: str
@@ -84,9 +83,17 @@ class Outgoing:
     """Digest of the batch key."""
     flush: bool = False
 
+    @property
+    def form(self) -> str:
+        """Everything but the payload, as ``send.lua`` reads it."""
+        _, digest, session = self.address
+        return (
+            f"{digest} {self.id} {self.generated:d} {self.kind} {self.flags} {self.key} {self.flush:d} "
+            f"{self.debounce} {self.max_wait} {session}"
+        )
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+
+class Sent(NamedTuple):
     """Reply of ``send``."""
 
     status: SendStatus

@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 from redis.retry import Retry
 
-from celery_inbox.element import COMMAND, MESSAGE, Kind
+from celery_inbox.element import COMMAND, MESSAGE, Kind, decode_id
 from celery_inbox.errors import ConfigurationError, StorageFull, StorageUnavailable
 from celery_inbox.store.keys import Address, inbox_key, partition_prefix
 from celery_inbox.store.moves import (
@@ -34,6 +34,8 @@ from celery_inbox.store.scripts import Script, script
 
 CLOCK = ""
 """Stands for Redis's own clock in a script's ``now``."""
+MOST_AT_ONCE = 200
+"""Messages that one script call stores at most, for other clients wait while it runs."""
 
 
 SCHEMES = ("redis://", "rediss://", "unix://")
@@ -52,7 +54,8 @@ def redis_url(url: Any) -> str:
     if not first.startswith(SCHEMES):
         scheme = first.partition("://")[0] if "://" in first else first
         raise ConfigurationError(
-            f"sessions live in Redis and the broker is {scheme!r}: set inbox_redis_url to redis://, rediss:// or unix://"
+            f"sessions live in Redis and the broker is {scheme!r}: "
+            "set inbox_redis_url to redis://, rediss:// or unix://"
         )
     return first
 
@@ -68,23 +71,27 @@ def client_options(url: str, socket_timeout: float) -> dict[str, Any]:
     return {**timeouts, "protocol": 2, "health_check_interval": 0}
 
 
+def storage_error(error: Exception, id: str | None = None) -> StorageUnavailable:
+    """Say what an error of redis-py means to a caller."""
+    caller_id = None if id is None else decode_id(id)
+    if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):
+        return StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", caller_id)
+    if isinstance(error, ResponseError):
+        return StorageUnavailable(f"Redis refused the call: {error}", caller_id)
+    return StorageUnavailable(f"Redis did not answer: {error or type(error).__name__}", caller_id)
+
+
 @contextmanager
-def storage_errors(id: str | None = None) -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
     """Turn redis-py's errors into ours."""
     try:
         yield
-    except OutOfMemoryError as error:
-        raise StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", id) from error
-    except ResponseError as error:
-        if "OOM command not allowed" in str(error):
-            raise StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", id) from error
-        raise StorageUnavailable(f"Redis refused the call: {error}", id) from error
     except (RedisError, OSError) as error:
-        raise StorageUnavailable(f"Redis did not answer: {error or type(error).__name__}", id) from error
+        raise storage_error(error) from error
 
 
 def text(value: Any) -> str:
-    return cast(bytes, value).decode()
+    return cast("bytes", value).decode()
 
 
 def number(value: Any) -> int | None:
@@ -99,7 +106,7 @@ class RedisStore:
     """One inbox's sessions in Redis.
 
     Raises:
-        StorageUnavailable: Any method, when Redis does not answer within ``socket_timeout``; the move may have happened.
+        StorageUnavailable: Any method, when Redis does not answer in ``socket_timeout``; the move may have happened.
         StorageFull: Any method, when Redis is out of memory; the move has not happened.
     """
 
@@ -114,22 +121,31 @@ class RedisStore:
         self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (
             weakref.WeakKeyDictionary()
         )
+        self._prefixes: dict[str, str] = {}
         self._send = script("send")
-        self._constant = {
-            "max_batch": terms.max_batch,
-            "max_bytes": terms.max_bytes,
-            "max_pending": terms.max_pending,
-            "max_pending_bytes": terms.max_pending_bytes,
-            "drop_oldest": int(terms.drop_oldest),
-            "active_window": terms.active_window,
-            "dedup_ttl": terms.dedup_ttl,
-            "max_ids": terms.max_ids,
-            "layout": terms.partitions,
-        }
+        self._send_terms = " ".join(
+            map(
+                str,
+                (
+                    terms.max_batch,
+                    terms.max_bytes,
+                    terms.max_pending,
+                    terms.max_pending_bytes,
+                    int(terms.drop_oldest),
+                    terms.active_window,
+                    terms.dedup_ttl,
+                    terms.max_ids,
+                    terms.partitions,
+                ),
+            )
+        )
 
     def prefix(self, partition: str) -> str:
         """First part of every key of a partition."""
-        return partition_prefix(self._namespace, self._inbox, partition)
+        found = self._prefixes.get(partition)
+        if found is None:
+            found = self._prefixes[partition] = partition_prefix(self._namespace, self._inbox, partition)
+        return found
 
     # One call: EVALSHA, and once more with the text when the server forgot it.
 
@@ -137,24 +153,35 @@ class RedisStore:
         move = script(name)
         return self._run(move, key, move.arguments(**given))
 
-    def _run(self, move: Script, key: str, arguments: list[Any], id: str | None = None) -> Any:
-        with storage_errors(id):
+    def _run(self, move: Script, key: str, arguments: Sequence[Any], id: str | None = None) -> Any:
+        try:
             try:
                 return self.client.execute_command("EVALSHA", move.sha, 1, key, *arguments)
             except NoScriptError:
                 return self.client.execute_command("EVAL", move.text, 1, key, *arguments)
+        except (RedisError, OSError) as error:
+            raise storage_error(error, id) from error
 
-    def _run_all(self, move: Script, calls: Sequence[tuple[str, list[Any]]]) -> list[Any]:
-        with storage_errors():
-            for _ in range(3):
-                pipeline = self.client.pipeline(transaction=False)
-                for key, arguments in calls:
-                    pipeline.execute_command("EVALSHA", move.sha, 1, key, *arguments)
-                replies = pipeline.execute(raise_on_error=False)
-                forgotten = [reply for reply in replies if isinstance(reply, NoScriptError)]
-                if not forgotten:
-                    break
-                self.client.script_load(move.text)
+    def _run_all(self, move: Script, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Make many calls in one round trip; a reply that is an error stands in its place."""
+        try:
+            pipeline = self.client.pipeline(transaction=False)
+            for key, arguments in calls:
+                pipeline.execute_command("EVALSHA", move.sha, 1, key, *arguments)
+            replies = pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            raise storage_error(error) from error
+        for number, reply in enumerate(replies):
+            if isinstance(reply, NoScriptError):
+                replies[number] = self._run(move, *calls[number])
+        return cast("list[Any]", replies)
+
+    def _ask_all(self, move: Script, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Make many calls in one round trip; the first error is raised."""
+        replies = self._run_all(move, calls)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise storage_error(reply) from reply
         return replies
 
     # The moves.
@@ -165,53 +192,54 @@ class RedisStore:
         recorded = self._call("register", key, partitions=partitions, serializer=serializer)
         return int(recorded[0]), text(recorded[1])
 
-    def _sending(self, message: Outgoing, now: int | None) -> list[Any]:
-        return self._send.arguments(
-            now=CLOCK if now is None else now,
-            session=message.address.digest,
-            name=message.address.session,
-            id=message.id,
-            generated=int(message.generated),
-            kind=message.kind,
-            flags=message.flags,
-            key=message.key,
-            payload=message.payload,
-            flush=int(message.flush),
-            debounce=message.debounce,
-            max_wait=message.max_wait,
-            **self._constant,
-        )
+    def _sending(self, messages: Sequence[Outgoing], now: int | None) -> list[Any]:
+        arguments = self._send.arguments(now=_at(now), terms=self._send_terms)
+        for message in messages:
+            arguments += (message.form, message.payload)
+        return arguments
 
     def send(self, message: Outgoing, now: int | None = None) -> Sent:
         """Store a message: one round trip."""
-        arguments = self._sending(message, now)
-        return _sent(self._run(self._send, self.prefix(message.address.partition), arguments, message.id))
+        key = self.prefix(message.address.partition)
+        return _sent(self._run(self._send, key, self._sending((message,), now), message.id)[0])
 
     def send_many(self, messages: Sequence[Outgoing], now: int | None = None) -> list[Sent]:
-        """Store messages: one round trip for all."""
-        calls = [(self.prefix(message.address.partition), self._sending(message, now)) for message in messages]
-        replies = []
-        for message, reply in zip(messages, self._run_all(self._send, calls), strict=True):
-            with storage_errors(message.id):
-                if isinstance(reply, Exception):
-                    raise reply
-            replies.append(_sent(reply))
-        return replies
+        """Store messages: one round trip for all, one call per partition or ``MOST_AT_ONCE`` messages of it."""
+        groups: list[tuple[str, list[int]]] = []
+        open_groups: dict[str, list[int]] = {}
+        for number, message in enumerate(messages):
+            partition = message.address.partition
+            group = open_groups.get(partition)
+            if group is None or len(group) == MOST_AT_ONCE:
+                group = open_groups[partition] = []
+                groups.append((self.prefix(partition), group))
+            group.append(number)
+        calls = [(key, self._sending([messages[number] for number in group], now)) for key, group in groups]
+        sent: dict[int, Sent] = {}
+        for (_, group), replies in zip(groups, self._ask_all(self._send, calls), strict=True):
+            sent.update(zip(group, map(_sent, replies), strict=True))
+        return [sent[number] for number in range(len(messages))]
 
     async def asend(self, message: Outgoing) -> Sent:
         """Store a message from the running event loop."""
+        client = self._async_client()
+        key, arguments = self.prefix(message.address.partition), self._sending((message,), None)
+        try:
+            try:
+                return _sent((await client.execute_command("EVALSHA", self._send.sha, 1, key, *arguments))[0])
+            except NoScriptError:
+                return _sent((await client.execute_command("EVAL", self._send.text, 1, key, *arguments))[0])
+        except (RedisError, OSError) as error:
+            raise storage_error(error, message.id) from error
+
+    def _async_client(self) -> redis.asyncio.Redis:
+        """One client per event loop: connections belong to the loop that opened them."""
         loop = asyncio.get_running_loop()
         client = self._async_clients.get(loop)
         if client is None:
             retry = redis.asyncio.retry.Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-            client = redis.asyncio.Redis.from_url(self._url, retry=retry, **self._options)
-            self._async_clients[loop] = client
-        key, arguments = self.prefix(message.address.partition), self._sending(message, None)
-        with storage_errors(message.id):
-            try:
-                return _sent(await client.execute_command("EVALSHA", self._send.sha, 1, key, *arguments))
-            except NoScriptError:
-                return _sent(await client.execute_command("EVAL", self._send.text, 1, key, *arguments))
+            client = self._async_clients[loop] = redis.asyncio.Redis.from_url(self._url, retry=retry, **self._options)
+        return client
 
     def touch(self, address: Address, now: int | None = None) -> int | None:
         """Push the debounce back."""
@@ -243,14 +271,14 @@ class RedisStore:
         """End a claim as handled; with a token, claim what is due next in the same call."""
         claiming = self._claiming(token, plan or Plan())
         outcome, handled, following = self._of_claim("ack", claim, now=_at(now), **claiming)
-        return Settled(cast(Any, text(outcome)), int(handled), next=_claim(claim.address.partition, following))
+        return Settled(cast("Any", text(outcome)), int(handled), next=_claim(claim.address.partition, following))
 
     def nack(self, claim: Claim, delay: int, reason: str = "", traceback: str = "", now: int | None = None) -> Settled:
         """End a claim as failed; a delay below 0 allows no further attempt."""
         reply = self._of_claim(
             "nack", claim, now=_at(now), delay=delay, reason=reason, traceback=traceback, max_dead=self.terms.max_dead
         )
-        outcome = cast(Any, text(reply[0]))
+        outcome = cast("Any", text(reply[0]))
         if outcome == "retry":
             return Settled(outcome, retry_at=int(reply[1]))
         if outcome == "dead":
@@ -259,7 +287,7 @@ class RedisStore:
 
     def release(self, claim: Claim, now: int | None = None) -> Settled:
         """Give a batch back; its attempt does not count."""
-        return Settled(cast(Any, text(self._of_claim("release", claim, now=_at(now)))))
+        return Settled(cast("Any", text(self._of_claim("release", claim, now=_at(now)))))
 
     def _of_claim(self, name: str, claim: Claim, **given: Any) -> Any:
         address = claim.address
@@ -277,7 +305,11 @@ class RedisStore:
         )
         return [
             Reclaimed(
-                Address(partition, text(digest), text(name)), int(fence), int(attempt), cast(Any, text(outcome)), text(batch)
+                Address(partition, text(digest), text(name)),
+                int(fence),
+                int(attempt),
+                cast("Any", text(outcome)),
+                text(batch),
             )
             for digest, name, fence, attempt, outcome, batch in replies
         ]
@@ -292,13 +324,13 @@ class RedisStore:
         arguments = move.arguments(
             now=_at(now), nonce=nonce, slots=slots, lease=self.terms.lease, interval=self.terms.interval
         )
-        replies = self._run_all(move, [(self.prefix(partition), arguments) for partition in partitions])
-        with storage_errors():
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
+        replies = self._ask_all(move, [(self.prefix(partition), arguments) for partition in partitions])
         return [
-            Dispatch(int(look_in), int(expired), (*((MESSAGE, text(kick)) for kick in m), *((COMMAND, text(kick)) for kick in c)))
+            Dispatch(
+                int(look_in),
+                int(expired),
+                (*((MESSAGE, text(kick)) for kick in m), *((COMMAND, text(kick)) for kick in c)),
+            )
             for look_in, expired, m, c in replies
         ]
 
@@ -311,7 +343,7 @@ class RedisStore:
         """Record that a worker was told to stop."""
         move = script("stop")
         arguments = move.arguments(now=_at(now), worker=worker, keep=2 * self.terms.max_run)
-        self._run_all(move, [(self.prefix(partition), arguments) for partition in partitions])
+        self._ask_all(move, [(self.prefix(partition), arguments) for partition in partitions])
 
     def peek(self, address: Address, first: int = 0, last: int = 99) -> View | None:
         """Read a page of a session; None when there is none."""
@@ -345,7 +377,7 @@ class RedisStore:
                     int(found["attempts"]),
                     found["reason"],
                     found["traceback"],
-                    cast(Kind, found["kind"]),
+                    cast("Kind", found["kind"]),
                     tuple(elements),
                 )
             )
@@ -369,14 +401,15 @@ class RedisStore:
 
     def stats(self, partitions: Sequence[str]) -> list[Depths]:
         """Read counters and depths: one round trip for all."""
-        replies = self._run_all(script("stats"), [(self.prefix(partition), []) for partition in partitions])
-        with storage_errors():
-            for reply in replies:
-                if isinstance(reply, Exception):
-                    raise reply
+        replies = self._ask_all(script("stats"), [(self.prefix(partition), []) for partition in partitions])
         return [
             Depths(
-                {name: int(value) for name, value in fields(counts).items()}, int(due), int(leased), int(stopped), int(kicks), number(oldest)
+                {name: int(value) for name, value in fields(counts).items()},
+                int(due),
+                int(leased),
+                int(stopped),
+                int(kicks),
+                number(oldest),
             )
             for counts, due, leased, stopped, kicks, oldest in replies
         ]
@@ -385,7 +418,7 @@ class RedisStore:
         """Read ``maxmemory-policy``; None when the server does not say."""
         try:
             with storage_errors():
-                return cast(dict[str, Any], self.client.info("memory")).get("maxmemory_policy")
+                return cast("dict[str, Any]", self.client.info("memory")).get("maxmemory_policy")
         except StorageUnavailable as error:
             if isinstance(error.__cause__, ResponseError):
                 return None
@@ -412,9 +445,9 @@ def _at(now: int | None) -> int | str:
     return CLOCK if now is None else now
 
 
-def _sent(reply: Any) -> Sent:
-    status, waiting, waiting_bytes, due, dropped = reply
-    return Sent(cast(Any, text(status)), int(waiting), int(waiting_bytes), number(due), tuple(map(text, dropped)))
+def _sent(reply: bytes) -> Sent:
+    status, waiting, waiting_bytes, due, *dropped = reply.decode().split(" ")
+    return Sent(cast("Any", status), int(waiting), int(waiting_bytes), None if due == "-" else int(due), tuple(dropped))
 
 
 def _claim(partition: str, reply: Any) -> Claim | None:
@@ -426,7 +459,7 @@ def _claim(partition: str, reply: Any) -> Claim | None:
         int(fence),
         int(attempt),
         text(batch),
-        cast(Kind, text(kind)),
+        cast("Kind", text(kind)),
         int(due_at),
         int(claimed_at),
         tuple(elements),

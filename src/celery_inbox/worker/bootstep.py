@@ -89,7 +89,7 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
             queues.add(queue)
         queues.select(list(dict.fromkeys([*named, *(queue.name for queue in ours)])))
 
-    def include_if(self, worker: Any) -> bool:
+    def include_if(self, worker: Any) -> bool:  # noqa: ARG002
         return bool(self.served)
 
     def create(self, worker: Any) -> Service:

@@ -43,10 +43,11 @@ class Dispatcher:
         self._connection: Any = None
         self._producer: Any = None
         self._failures = 0
-        self._reached_at = time.monotonic()
+        self._asked_at = 0.0
 
     def start(self) -> None:
         """Start the thread."""
+        self._asked_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"inbox-dispatcher-{self.inbox.name}", daemon=True)
         self._thread.start()
 
@@ -80,13 +81,10 @@ class Dispatcher:
         self._stopping.wait(pause(self._failures))
 
     def _reach(self) -> None:
-        """Listen for wakes; after an outage of a third of a lease, give the holders one lease to renew."""
+        """Listen for wakes."""
         self.inbox.check()
         if self._subscription is None:
             self._subscription = self.store.wakes(self.partitions)
-        if time.monotonic() - self._reached_at > self.store.terms.lease / 3000:
-            for partition in self.partitions:
-                self.store.reclaim(partition, outage=True)
 
     def look(self) -> None:
         """Publish the kicks of every partition whose time has come, and reclaim there."""
@@ -94,11 +92,18 @@ class Dispatcher:
         ripe = [partition for partition, at in self._look_at.items() if at <= now]
         if ripe:
             replies = self.store.dispatch(ripe, os.urandom(6).hex(), self.slots)
+            self._excuse_holders()
             for partition, reply in zip(ripe, replies, strict=True):
                 self._look_at[partition] = now + reply.look_in / 1000
                 self._act(partition, reply)
-        self._reached_at = time.monotonic()
         self._failures = 0
+
+    def _excuse_holders(self) -> None:
+        """After a third of a lease without Redis, give the holders one to renew: they had none either."""
+        if time.monotonic() - self._asked_at > self.store.terms.lease / 3000:
+            for partition in self.partitions:
+                self.store.reclaim(partition, outage=True)
+        self._asked_at = time.monotonic()
 
     def _act(self, partition: str, reply: Dispatch) -> None:
         if reply.expired:
@@ -138,6 +143,13 @@ class Dispatcher:
 
     def _sleep(self) -> None:
         """Until something is due, or somebody says that something is."""
+        try:
+            self._listen()
+        finally:
+            # A long sleep is no outage of Redis.
+            self._asked_at = time.monotonic()
+
+    def _listen(self) -> None:
         while not self._stopping.is_set():
             left = min(self._look_at.values()) - time.monotonic()
             if left <= 0:

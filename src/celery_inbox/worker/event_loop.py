@@ -32,7 +32,7 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 
 
 async def _guard(coroutine: Coroutine[Any, Any, Any]) -> BaseException | None:
-    """Carry out SystemExit and KeyboardInterrupt as values: raised inside a task they would end the loop for everybody."""
+    """Carry out SystemExit and KeyboardInterrupt as values: raised inside a task they would end the loop for all."""
     try:
         await coroutine
     except (SystemExit, KeyboardInterrupt) as error:

@@ -19,7 +19,7 @@ LONGEST = 2.0
 
 def pause(failures: int) -> float:
     """Seconds to wait after so many failures in a row: doubling, half of it random."""
-    longest = min(FIRST * 2 ** min(failures, 10), LONGEST)
+    longest: float = min(FIRST * 2 ** min(failures, 10), LONGEST)
     return longest / 2 + random.random() * longest / 2
 
 

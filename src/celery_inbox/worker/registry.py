@@ -26,4 +26,6 @@ def enlist(app: Any, inbox: Inbox) -> None:
     """
     other = inboxes_of(app).setdefault(inbox.name, inbox)
     if other is not inbox:
-        raise ConfigurationError(f"this app has an inbox {inbox.name!r} already: import that one, or choose another name")
+        raise ConfigurationError(
+            f"this app has an inbox {inbox.name!r} already: import that one, or choose another name"
+        )

@@ -1,4 +1,4 @@
-"""The user's handler as a Celery task: called with a batch it is the handler, called by a kick it drains a partition."""
+"""The user's handler as a Celery task: a batch runs it, a kick drains a partition with it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,12 @@ class HandlerTask(Task):  # type: ignore[misc]
     @property
     def serves_many(self) -> bool:
         """May one kick serve several sessions? Celery sets time limits once per task, so only without one."""
-        limits = (self.time_limit, self.soft_time_limit, self.app.conf.task_time_limit, self.app.conf.task_soft_time_limit)
+        limits = (
+            self.time_limit,
+            self.soft_time_limit,
+            self.app.conf.task_time_limit,
+            self.app.conf.task_soft_time_limit,
+        )
         return not any(limits)
 
     @property
@@ -81,7 +86,7 @@ class HandlerTask(Task):  # type: ignore[misc]
             **options,
         )
 
-    def retry(  # type: ignore[override]
+    def retry(
         self,
         args: Any = None,
         kwargs: Any = None,

@@ -15,6 +15,11 @@ local found = load(session)
 local outcome = standing(keys, found, fence, now)
 if outcome ~= 'held' then return { outcome } end
 settled(keys, found, now)
+-- Quarantine took every message: nothing is left to try again or to bury.
+if redis.call('EXISTS', session.batch) == 0 then
+  close_batch(keys, session, found, now)
+  return { 'done' }
+end
 if delay >= 0 and found.attempt < found.max_attempts then
   return { 'retry', back_off(keys, session, found, now + delay, now) }
 end

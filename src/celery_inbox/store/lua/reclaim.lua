@@ -21,7 +21,10 @@ for _, digest in ipairs(redis.call('ZRANGEBYSCORE', keys.leased, '-inf', now, 'L
   else
     local told = { digest, found.name, found.fence, found.attempt, 'retry', found.batch }
     if redis.call('ZSCORE', keys.stopping, found.worker) then found.attempt = found.attempt - 1 end
-    if found.attempt >= found.max_attempts then
+    -- Quarantine may have taken every message before the worker died.
+    if redis.call('EXISTS', session.batch) == 0 then
+      close_batch(keys, session, found, now)
+    elseif found.attempt >= found.max_attempts then
       told[5] = 'dead'
       bury(keys, session, found, now, 'crashed', 'The worker did not renew its lease: killed, out of memory, or hung.', max_dead)
     else

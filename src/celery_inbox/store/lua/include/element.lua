@@ -6,17 +6,17 @@ local function pack(kind, flags, at, size, key, id, payload)
     .. ' ' .. payload
 end
 
--- The header as a table; 'newer' or 'corrupt' when there is none for us.
+-- The header as a table; 'newer' or 'corrupt' when there is none for us. Fifteen digits are a number without loss.
 local function header(element)
-  local version, kind, flags, at, size, key, id, payload =
-    string.match(element, '^(%d+) ([mc]) ([a-z-]+) (%d+) (%d+) (%S+) (%S+) ()')
-  if version == VERSION then
+  local kind, flags, at, size, key, id, payload =
+    string.match(element, '^' .. VERSION .. ' ([mc]) ([a-z-]+) (%d+) (%d+) ([!-~]+) ([!-~]+) ()')
+  if kind and #at <= 15 and #size <= 15 then
     return {
       kind = kind, flags = flags, at = tonumber(at), size = tonumber(size), key = key, id = id, payload = payload,
       active = string.find(flags, 'a', 1, true) ~= nil, redriven = string.find(flags, 'r', 1, true) ~= nil,
     }
   end
-  version = version or string.match(element, '^(%d+) ')
-  if version and version ~= VERSION then return 'newer' end
+  local version = string.match(element, '^([1-9]%d*) ')
+  if version and #version <= 15 and version ~= VERSION then return 'newer' end
   return 'corrupt'
 end

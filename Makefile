@@ -1,0 +1,27 @@
+# `make` lists what there is to make.
+
+PYTHON ?= python3
+VENV := .venv
+SPEED ?= 60
+SECONDS ?= 120
+FILE ?= demo/data/ubuntu-irc-2008-04-27.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed-demo ## Play a chat log through real workers and report: SPEED=60 SECONDS=120 (0: all) FILE=...
+	@$(VENV)/bin/python -m demo --file "$(FILE)" --speed "$(SPEED)" --seconds "$(SECONDS)"
+
+$(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
+	@echo "installing celery-inbox[$*] into $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(VENV)/bin/python:
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) was not found: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed, $(PYTHON) is $$("$(PYTHON)" -V 2>&1): make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) has no venv: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
