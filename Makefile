@@ -7,13 +7,25 @@ SECONDS ?= 120
 FILE ?= demo/data/ubuntu-irc-2008-04-27.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo
+.PHONY: help demo test check bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-demo ## Play a chat log through real workers and report: SPEED=60 SECONDS=120 (0: all) FILE=...
 	@$(VENV)/bin/python -m demo --file "$(FILE)" --speed "$(SPEED)" --seconds "$(SECONDS)"
+
+test: $(VENV)/.installed-dev ## Run every test on servers of its own: ARGS="-k words" picks some
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev ## Look at the code without running it: style, types, imports
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo --no-cache
+
+bench: $(VENV)/.installed-dev ## Measure the cost of a send beside its peers
+	@$(VENV)/bin/python -m benchmarks
 
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
 	@echo "installing celery-inbox[$*] into $(VENV)"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import click
 from celery.bin.base import CeleryOption
 from celery.bin.worker import worker
+from celery.signals import celeryd_init
+
+from celery_inbox.worker.bootstep import ENVIRONMENT, InboxStep
 
 OPTION = CeleryOption(
     ["--inbox"],
@@ -18,6 +24,15 @@ OPTION = CeleryOption(
 if not any("--inbox" in option.opts for option in worker.params):
     # Celery reads an app's own worker options before it imports the app's tasks, where an Inbox may live.
     worker.params.append(OPTION)
+
+
+def take_step(instance: Any, options: dict[str, Any], **_: Any) -> None:
+    """Have the words read even where no Inbox brings its step along: a worker that serves nothing must say so."""
+    if options.get("inbox") or os.environ.get(ENVIRONMENT):
+        instance.app.steps["worker"].add(InboxStep)
+
+
+celeryd_init.connect(take_step, weak=False, dispatch_uid="celery_inbox.cli")
 
 
 @click.group()

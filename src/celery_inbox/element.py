@@ -139,6 +139,7 @@ class Codec:
             )
         self.serializer = serializer
         self._dump, self._load = plain_json() if serializer == "json" else registered(serializer)
+        self._is_plain = is_flat if serializer == "json" else never
 
     def encode(self, body: Any, headers: dict[str, Any] | None = None) -> bytes:
         """Encode a body with its headers.
@@ -152,7 +153,7 @@ class Codec:
         value = [headers, body] if headers else body
         try:
             encoded = self._dump(value)
-            faithful = self._load(encoded) == value
+            faithful = self._is_plain(value) or self._load(encoded) == value
         except Exception as error:
             raise InvalidMessage(f"the body cannot be sent with serializer {self.serializer!r}: {error}") from error
         if not faithful:
@@ -176,6 +177,24 @@ class Codec:
             return Message(decode_id(header.id), body, header.at, header.active, headers)
         except Exception as error:
             raise CorruptElement(str(error)) from error
+
+
+FLAT = frozenset((str, int, bool, type(None)))
+
+
+def is_flat(value: Any) -> bool:
+    """Is it text, or a dict of text to text, numbers and the like? JSON returns these as they were, no need to look."""
+    if type(value) is dict:
+        for key, item in value.items():
+            if type(key) is not str or type(item) not in FLAT:
+                return False
+        return "__type__" not in value
+    return type(value) in FLAT
+
+
+def never(_: Any) -> bool:
+    """What other serializers change is not known here."""
+    return False
 
 
 def plain_json() -> tuple[Dump, Load]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 from celery_inbox.errors import LeaseLost
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 Status = Literal["accepted", "duplicate", "ignored", "command"]
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of a send."""
 
     id: str

@@ -174,7 +174,7 @@ class RedisStore:
         for number, reply in enumerate(replies):
             if isinstance(reply, NoScriptError):
                 replies[number] = self._run(move, *calls[number])
-        return cast("list[Any]", replies)
+        return replies
 
     def _ask_all(self, move: Script, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Make many calls in one round trip; the first error is raised."""
@@ -215,10 +215,11 @@ class RedisStore:
                 groups.append((self.prefix(partition), group))
             group.append(number)
         calls = [(key, self._sending([messages[number] for number in group], now)) for key, group in groups]
-        sent: dict[int, Sent] = {}
+        sent: list[Any] = [None] * len(messages)
         for (_, group), replies in zip(groups, self._ask_all(self._send, calls), strict=True):
-            sent.update(zip(group, map(_sent, replies), strict=True))
-        return [sent[number] for number in range(len(messages))]
+            for number, reply in zip(group, replies, strict=True):
+                sent[number] = _sent(reply)
+        return sent
 
     async def asend(self, message: Outgoing) -> Sent:
         """Store a message from the running event loop."""
@@ -418,7 +419,8 @@ class RedisStore:
         """Read ``maxmemory-policy``; None when the server does not say."""
         try:
             with storage_errors():
-                return cast("dict[str, Any]", self.client.info("memory")).get("maxmemory_policy")
+                policy: str | None = self.client.info("memory").get("maxmemory_policy")
+                return policy
         except StorageUnavailable as error:
             if isinstance(error.__cause__, ResponseError):
                 return None
@@ -446,8 +448,8 @@ def _at(now: int | None) -> int | str:
 
 
 def _sent(reply: bytes) -> Sent:
-    status, waiting, waiting_bytes, due, *dropped = reply.decode().split(" ")
-    return Sent(cast("Any", status), int(waiting), int(waiting_bytes), None if due == "-" else int(due), tuple(dropped))
+    words: list[Any] = reply.decode().split(" ")
+    return Sent(words[0], int(words[1]), int(words[2]), None if words[3] == "-" else int(words[3]), tuple(words[4:]))
 
 
 def _claim(partition: str, reply: Any) -> Claim | None:

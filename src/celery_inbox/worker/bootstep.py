@@ -16,7 +16,7 @@ from celery_inbox.errors import ConfigurationError, StorageUnavailable
 from celery_inbox.observe import log, signals
 from celery_inbox.store.keys import COMMAND_PARTITION
 from celery_inbox.worker import registry
-from celery_inbox.worker.dispatcher import Dispatcher
+from celery_inbox.worker.dispatcher import JOIN_TIMEOUT, Dispatcher
 from celery_inbox.worker.identity import take_identity
 from celery_inbox.worker.partitions import all_partitions, parse
 from celery_inbox.worker.queues import queue_name, queue_of
@@ -34,6 +34,7 @@ class Service:
     def __init__(self, dispatchers: list[Dispatcher], identity: str) -> None:
         self.dispatchers = dispatchers
         self.identity = identity
+        self._farewells: list[threading.Thread] = []
 
     def start(self) -> None:
         worker_shutting_down.connect(self._farewell, weak=False, dispatch_uid=("celery_inbox", self.identity))
@@ -44,10 +45,14 @@ class Service:
         worker_shutting_down.disconnect(dispatch_uid=("celery_inbox", self.identity))
         for dispatcher in self.dispatchers:
             dispatcher.stop()
+        for farewell in self._farewells:
+            farewell.join(JOIN_TIMEOUT)
 
     def _farewell(self, **_: Any) -> None:
         """From now on this worker claims nothing, and what it holds is released if it must be killed."""
-        threading.Thread(target=self._mark_stopping, name="inbox-farewell", daemon=True).start()
+        farewell = threading.Thread(target=self._mark_stopping, name="inbox-farewell", daemon=True)
+        farewell.start()
+        self._farewells.append(farewell)
 
     def _mark_stopping(self) -> None:
         for dispatcher in self.dispatchers:

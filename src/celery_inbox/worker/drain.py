@@ -16,7 +16,7 @@ from celery_inbox.settings import ms
 from celery_inbox.store.moves import Claim, Plan, Settled
 from celery_inbox.worker import lease as leases
 from celery_inbox.worker.identity import token, worker_identity
-from celery_inbox.worker.outcome import MAX_TRACEBACK, asked_delay, cause, name_of, verdict
+from celery_inbox.worker.outcome import MAX_TRACEBACK, asked_delay, cause, is_put_to_death, name_of, verdict
 from celery_inbox.worker.patience import until_answered
 
 if TYPE_CHECKING:
@@ -123,6 +123,9 @@ def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: 
         Failed: With Celery's ``Retry`` when it will be tried again, with the handler's exception when it is dead.
         SystemExit, KeyboardInterrupt: After the nack, as they were raised.
     """
+    if is_put_to_death(error):
+        # As after SIGKILL, the end of the lease decides; a nack here would count an attempt when the worker is told to stop.
+        raise error
     inbox, judged = task.inbox, verdict(error)
     if judged == "ack":
         return ack(inbox, claim, task.plan(worker_identity()), lease, False, 0.0)

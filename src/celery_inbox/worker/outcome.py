@@ -79,6 +79,14 @@ def verdict(error: BaseException) -> Verdict:
     return "nack"
 
 
+def is_put_to_death(error: BaseException) -> bool:
+    """Tell whether the pool ended this process by a signal: at a hard time limit, in a cold shutdown.
+
+    Billiard's signal handler leaves with the code ``signal - 256``, whatever the signal is called there.
+    """
+    return isinstance(error, SystemExit) and isinstance(error.code, int) and -256 < error.code < -191
+
+
 def asked_delay(error: BaseException) -> float | None:
     """Seconds that a task's ``retry()`` asked for; None when it left the choice to the policy."""
     if not isinstance(error, Retry) or error.when is None:

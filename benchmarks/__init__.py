@@ -1,0 +1,1 @@
+"""Costs beside those of the peers, measured in the same run."""
