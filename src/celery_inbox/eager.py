@@ -33,8 +33,7 @@ class EagerStore(MemoryStore):
             return None
         at, name, digest = min(ahead)
         self.now = max(self.now, at)
-        session = self.partitions[name].session(digest)
-        return name, session.kind if session.batch_id else session.head
+        return name, self.partitions[name].sessions[digest].next_kind
 
 
 def handle_all(inbox: Inbox, store: EagerStore) -> None:

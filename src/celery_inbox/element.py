@@ -6,7 +6,7 @@
     │ │ │ │             │  └ digest of the batch key, or -
     │ │ │ │             └ size of the payload in bytes
     │ │ │ └ arrival, Unix ms by Redis's clock
-    │ │ └ flags: a active, h headers, r redriven, or -
+    │ │ └ flags: a active, h headers, r redriven, i isolated, or -
     │ └ kind: m message, c command
     └ version
 
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
+from kombu.exceptions import SerializerNotInstalled
 from kombu.serialization import dumps, loads
 from kombu.serialization import registry as serializers
 from kombu.utils.json import JSONEncoder, object_hook
@@ -31,6 +32,8 @@ from celery_inbox.message import Message
 
 VERSION = 1
 MAX_ID_BYTES = 512
+MAX_DEPTH = 100
+"""Levels of nesting: far below what a worker, whose stack is deeper than the sender's, can still decode."""
 # The same patterns as in lua/include/element.lua; numbers that a double holds exactly.
 ANY_VERSION = re.compile(rb"([1-9][0-9]{0,14}) ")
 HEADER = re.compile(rb"1 [mc] [a-z-]+ [0-9]{1,15} [0-9]{1,15} [!-~]+ [!-~]+ ")
@@ -68,6 +71,10 @@ class Header:
     @property
     def redriven(self) -> bool:
         return "r" in self.flags
+
+    @property
+    def isolated(self) -> bool:
+        return "i" in self.flags
 
 
 def pack(header: Header, payload: bytes) -> bytes:
@@ -140,6 +147,10 @@ class Codec:
         self.serializer = serializer
         self._dump, self._load = plain_json() if serializer == "json" else registered(serializer)
         self._is_plain = is_flat if serializer == "json" else never
+        try:
+            self._dump("")
+        except SerializerNotInstalled as error:
+            raise ConfigurationError(f"serializer={serializer!r}: {error}") from error
 
     def encode(self, body: Any, headers: dict[str, Any] | None = None) -> bytes:
         """Encode a body with its headers.
@@ -201,7 +212,23 @@ def plain_json() -> tuple[Dump, Load]:
     """Kombu's JSON with its types, without building an encoder and a decoder for every message."""
     encode: Callable[[Any], str] = JSONEncoder(allow_nan=False).encode
     decode = json.JSONDecoder(object_hook=object_hook).decode
-    return lambda value: encode(value).encode(), lambda payload: decode(payload.decode())
+
+    def dump(value: Any) -> bytes:
+        text = encode(value)
+        if text.count("[") + text.count("{") > MAX_DEPTH and depth(value) > MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+        return text.encode()
+
+    return dump, lambda payload: decode(payload.decode())
+
+
+def depth(value: Any) -> int:
+    """How many lists and dicts lie inside one another."""
+    levels, level = 0, [value]
+    while level := [each for each in level if isinstance(each, (dict, list, tuple))]:
+        levels += 1
+        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
+    return levels
 
 
 def registered(serializer: str) -> tuple[Dump, Load]:

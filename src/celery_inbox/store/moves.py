@@ -17,10 +17,30 @@ SETTLED_TTL = 300_000
 MOST_REMEMBERED = 10_000
 """Most generated ids, and most settled fences, of one partition."""
 LOOK_AT = 100
-"""Most due sessions that one claim looks at."""
+"""Most due sessions that one claim looks at; also the size of a page."""
+MOST_BATCHES = 10
+"""Times ``max_batch`` that a running batch may grow to by ``take_new``."""
+NEVER = 9_000_000_000_000_000
+"""An instant that does not come: the end of a stop without one."""
+CRASHED = "The worker did not renew its lease: killed, out of memory, or hung."
+"""Stands where a dead letter of a failed handler has its traceback."""
+LATENESS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 60_000)
+"""Upper bounds of the buckets in which the lateness of batches is counted, milliseconds."""
+SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Upper bounds of the buckets in which the size of batches is counted, messages."""
 
 SendStatus = Literal["accepted", "duplicate", "ignored", "full", "moved"]
-Outcome = Literal["done", "lost", "retry", "dead"]
+Exhausted = Literal["dead", "held", "isolated"]
+Outcome = Literal["done", "lost", "retry", "dead", "held", "isolated"]
+Standing = Literal["held", "cancelled", "lost"]
+Cancelled = Literal["marked", "done", "nothing", "lost"]
+Replaced = Literal["replaced", "late", "full"]
+State = Literal["due", "running", "stopped"]
+
+
+def bucket(bounds: Sequence[int], value: int) -> str:
+    """Name of the narrowest bucket that holds a value."""
+    return next((str(bound) for bound in bounds if value <= bound), "more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +132,7 @@ class Plan:
     max_attempts: int = 5
     on_exhausted: str = "park"
     worker: str = ""
+    on_cancel: str = "ack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +174,7 @@ class Reclaimed:
     address: Address
     fence: int
     attempt: int
-    outcome: Literal["retry", "dead"]
+    outcome: Outcome
     batch_id: str
 
 
@@ -175,12 +196,28 @@ class View:
 
     due_at: int | None
     lease_end: int | None
+    stopped_until: int | None
+    """End of a stop, Unix ms; ``NEVER`` for one without end."""
     waiting: int
     batch_id: str | None
     attempt: int
     fence: int | None
     batch: tuple[bytes, ...]
     elements: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A session as ``sessions`` lists it."""
+
+    session: str
+    state: State
+    at: int
+    """When it is due, when its lease ends, or when its stop ends; Unix ms."""
+    waiting: int
+    open: int
+    """Messages of its open batch."""
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,18 +258,31 @@ class Store(Protocol):
     def send_many(self, messages: Sequence[Outgoing], now: int | None = None) -> list[Sent]: ...
     async def asend(self, message: Outgoing) -> Sent: ...
     def touch(self, address: Address, now: int | None = None) -> int | None: ...
+    def flush(self, address: Address, now: int | None = None) -> int: ...
     def claim(self, partition: str, token: str, plan: Plan, kick: str = "", now: int | None = None) -> Claim | None: ...
     def renew(self, claim: Claim, now: int | None = None) -> bool: ...
+    def standing(self, claim: Claim) -> Standing: ...
+    def take_new(self, claim: Claim, known: int) -> tuple[bytes, ...] | None: ...
     def ack(self, claim: Claim, token: str = "", plan: Plan | None = None, now: int | None = None) -> Settled: ...
     def nack(
         self, claim: Claim, delay: int, reason: str = "", traceback: str = "", now: int | None = None
     ) -> Settled: ...
     def release(self, claim: Claim, now: int | None = None) -> Settled: ...
+    def cancel(self, address: Address, fence: int = 0, now: int | None = None) -> Cancelled: ...
     def reclaim(self, partition: str, outage: bool = False, now: int | None = None) -> list[Reclaimed]: ...
     def quarantine(self, claim: Claim, element: bytes) -> bool: ...
     def dispatch(self, partitions: Sequence[str], nonce: str, slots: int, now: int | None = None) -> list[Dispatch]: ...
     def unkick(self, partition: str, kicks: Sequence[tuple[Kind, str]]) -> int: ...
     def stop(self, partitions: Sequence[str], worker: str, now: int | None = None) -> None: ...
+    def pause(self, address: Address, duration: int, now: int | None = None) -> None: ...
+    def resume(self, address: Address, now: int | None = None) -> bool: ...
+    def drop(self, address: Address, ticket: str, now: int | None = None) -> int: ...
+    def dropped(self, partition: str, ticket: str, most: int = LOOK_AT) -> tuple[bytes, ...]: ...
+    def remove(self, address: Address, id: str, now: int | None = None) -> bool: ...
+    def replace(self, message: Outgoing, now: int | None = None) -> Replaced: ...
+    def forget(self, partition: str, session: str, digest: str = "", now: int | None = None) -> tuple[int, int]: ...
+    def purge(self, partition: str, id: str) -> int: ...
+    def sessions(self, partition: str, first: int = 0, most: int = LOOK_AT) -> list[Listed]: ...
     def peek(self, address: Address, first: int = 0, last: int = 99) -> View | None: ...
     def letters(self, partition: str, first: int = 0, last: int = 99) -> list[Letter]: ...
     def redrive(self, id: str, address: Address, debounce: int, max_wait: int, now: int | None = None) -> int: ...

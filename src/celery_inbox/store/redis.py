@@ -18,15 +18,20 @@ from celery_inbox.element import COMMAND, MESSAGE, Kind, decode_id
 from celery_inbox.errors import ConfigurationError, StorageFull, StorageUnavailable
 from celery_inbox.store.keys import Address, inbox_key, partition_prefix
 from celery_inbox.store.moves import (
+    LOOK_AT,
+    Cancelled,
     Claim,
     Depths,
     Dispatch,
     Letter,
+    Listed,
     Outgoing,
     Plan,
     Reclaimed,
+    Replaced,
     Sent,
     Settled,
+    Standing,
     Terms,
     View,
 )
@@ -34,6 +39,8 @@ from celery_inbox.store.scripts import Script, script
 
 CLOCK = ""
 """Stands for Redis's own clock in a script's ``now``."""
+STANDINGS: dict[int, Standing] = {0: "lost", 1: "held", 2: "cancelled"}
+REPLACED: dict[int, Replaced] = {1: "replaced", 0: "late", -1: "full"}
 MOST_AT_ONCE = 200
 """Messages that one script call stores at most, for other clients wait while it runs."""
 
@@ -149,7 +156,7 @@ class RedisStore:
 
     # One call: EVALSHA, and once more with the text when the server forgot it.
 
-    def _call(self, name: str, key: str, **given: Any) -> Any:
+    def _call(self, name: str, key: str, /, **given: Any) -> Any:
         move = script(name)
         return self._run(move, key, move.arguments(**given))
 
@@ -257,7 +264,12 @@ class RedisStore:
             "min_interval": self.terms.min_interval,
             "max_attempts": plan.max_attempts,
             "on_exhausted": plan.on_exhausted,
+            "on_cancel": plan.on_cancel,
         }
+
+    def flush(self, address: Address, now: int | None = None) -> int:
+        """Make what waits due now."""
+        return int(self._of_session("flush", address, now=_at(now)))
 
     def claim(self, partition: str, token: str, plan: Plan, kick: str = "", now: int | None = None) -> Claim | None:
         """Lease the longest-due session of a partition."""
@@ -267,6 +279,15 @@ class RedisStore:
     def renew(self, claim: Claim, now: int | None = None) -> bool:
         """Extend a lease; False means lost."""
         return bool(self._of_claim("renew", claim, now=_at(now), lease=self.terms.lease))
+
+    def standing(self, claim: Claim) -> Standing:
+        """Ask whether a claim is held, cancelled or lost."""
+        return STANDINGS[self._of_claim("renew", claim, now=CLOCK, lease=0)]
+
+    def take_new(self, claim: Claim, known: int) -> tuple[bytes, ...] | None:
+        """Let what arrived join the running batch: the elements that the caller does not know; None when lost."""
+        reply = self._of_claim("take_new", claim, known=known, **self._cutting)
+        return None if reply is None else tuple(reply)
 
     def ack(self, claim: Claim, token: str = "", plan: Plan | None = None, now: int | None = None) -> Settled:
         """End a claim as handled; with a token, claim what is due next in the same call."""
@@ -286,11 +307,22 @@ class RedisStore:
             return Settled(outcome, dead_id=text(reply[1]), evicted=tuple(map(text, reply[2])))
         return Settled(outcome)
 
+    def cancel(self, address: Address, fence: int = 0, now: int | None = None) -> Cancelled:
+        """Cancel the open batch, or settle one's own cancelled run with its fence."""
+        return cast(Cancelled, text(self._of_session("cancel", address, now=_at(now), fence=fence, **self._cutting)))
+
     def release(self, claim: Claim, now: int | None = None) -> Settled:
         """Give a batch back; its attempt does not count."""
         return Settled(cast("Any", text(self._of_claim("release", claim, now=_at(now)))))
 
-    def _of_claim(self, name: str, claim: Claim, **given: Any) -> Any:
+    @property
+    def _cutting(self) -> dict[str, int]:
+        return {"max_batch": self.terms.max_batch, "max_bytes": self.terms.max_bytes}
+
+    def _of_session(self, name: str, address: Address, /, **given: Any) -> Any:
+        return self._call(name, self.prefix(address.partition), session=address.digest, **given)
+
+    def _of_claim(self, name: str, claim: Claim, /, **given: Any) -> Any:
         address = claim.address
         return self._call(name, self.prefix(address.partition), session=address.digest, fence=claim.fence, **given)
 
@@ -346,9 +378,62 @@ class RedisStore:
         arguments = move.arguments(now=_at(now), worker=worker, keep=2 * self.terms.max_run)
         self._ask_all(move, [(self.prefix(partition), arguments) for partition in partitions])
 
+    def pause(self, address: Address, duration: int, now: int | None = None) -> None:
+        """Stop a session for so many ms; 0 until resume."""
+        self._of_session("pause", address, now=_at(now), duration=duration)
+
+    def resume(self, address: Address, now: int | None = None) -> bool:
+        """Let a stopped session go on; False when it was not stopped."""
+        return bool(self._of_session("resume", address, now=_at(now)))
+
+    def drop(self, address: Address, ticket: str, now: int | None = None) -> int:
+        """Take out what waits; it can be read under the ticket for an hour."""
+        return int(self._of_session("drop", address, now=_at(now), ticket=ticket))
+
+    def dropped(self, partition: str, ticket: str, most: int = LOOK_AT) -> tuple[bytes, ...]:
+        """Read a page of what a drop took out, once."""
+        return tuple(self._call("dropped", self.prefix(partition), ticket=ticket, most=most))
+
+    def remove(self, address: Address, id: str, now: int | None = None) -> bool:
+        """Take one waiting message out; False when it does not wait."""
+        return bool(self._of_session("remove", address, now=_at(now), id=id, **self._cutting))
+
+    def replace(self, message: Outgoing, now: int | None = None) -> Replaced:
+        """Give one waiting message another body."""
+        reply = self._of_session(
+            "replace",
+            message.address,
+            now=_at(now),
+            id=message.id,
+            has_headers=int("h" in message.flags),
+            key=message.key,
+            payload=message.payload,
+            max_pending_bytes=self.terms.max_pending_bytes,
+            **self._cutting,
+        )
+        return REPLACED[reply]
+
+    def forget(self, partition: str, session: str, digest: str = "", now: int | None = None) -> tuple[int, int]:
+        """Delete everything about a session in a partition: messages, and messages in dead letters."""
+        removed, dead = self._call("forget", self.prefix(partition), now=_at(now), wanted=session, digest=digest)
+        return int(removed), int(dead)
+
+    def purge(self, partition: str, id: str) -> int:
+        """Delete a dead letter for good."""
+        return int(self._call("purge", self.prefix(partition), id=id))
+
+    def sessions(self, partition: str, first: int = 0, most: int = LOOK_AT) -> list[Listed]:
+        """List a page of a partition's sessions."""
+        return [
+            Listed(text(name), cast(Any, text(state)), int(at), int(waiting), int(size), int(attempt))
+            for _, name, state, at, waiting, size, attempt in self._call(
+                "sessions", self.prefix(partition), first=first, most=most
+            )
+        ]
+
     def peek(self, address: Address, first: int = 0, last: int = 99) -> View | None:
         """Read a page of a session; None when there is none."""
-        flat, due, lease_end, waiting, batch, elements = self._call(
+        flat, due, lease_end, stopped_until, waiting, batch, elements = self._call(
             "peek", self.prefix(address.partition), session=address.digest, first=first, last=last
         )
         if not flat:
@@ -357,6 +442,7 @@ class RedisStore:
         return View(
             number(due),
             number(lease_end),
+            number(stopped_until),
             int(waiting),
             found.get("batch"),
             int(found.get("attempt", 0)),
@@ -405,7 +491,7 @@ class RedisStore:
         replies = self._ask_all(script("stats"), [(self.prefix(partition), []) for partition in partitions])
         return [
             Depths(
-                {name: int(value) for name, value in fields(counts).items()},
+                {name: int(value) for name, value in fields(counts).items() if int(value)},
                 int(due),
                 int(leased),
                 int(stopped),

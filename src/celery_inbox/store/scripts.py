@@ -29,13 +29,9 @@ class Script:
         Raises:
             TypeError: A slot is missing or unknown.
         """
-        try:
-            ordered = [given[name] for name in self.names]
-        except KeyError:
-            ordered = []
-        if len(ordered) != len(given):
+        if len(given) != len(self.names) or any(name not in given for name in self.names):
             raise TypeError(f"script {self.name} has the slots {', '.join(self.names)}; given were {', '.join(given)}")
-        return ordered
+        return [given[name] for name in self.names]
 
 
 def source(name: str) -> str:

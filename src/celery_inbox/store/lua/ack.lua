@@ -13,7 +13,8 @@ local max_batch    = tonumber(ARGV[8])
 local max_bytes    = tonumber(ARGV[9])
 local min_interval = tonumber(ARGV[10])       -- ms
 local max_attempts = tonumber(ARGV[11])
-local on_exhausted = ARGV[12]                 -- park or hold
+local on_exhausted = ARGV[12]                 -- park, hold or isolate
+local on_cancel    = ARGV[13]                 -- ack or rejoin
 
 work_when_full(keys)
 local found = load(session)
@@ -28,7 +29,7 @@ local claimed = false
 if token ~= '' then
   claimed = claim_next(keys, now, {
     token = token, kind = kind, worker = worker, lease = lease, max_batch = max_batch, max_bytes = max_bytes,
-    min_interval = min_interval, max_attempts = max_attempts, on_exhausted = on_exhausted,
+    min_interval = min_interval, max_attempts = max_attempts, on_exhausted = on_exhausted, on_cancel = on_cancel,
   })
 end
 return { outcome, handled, claimed }

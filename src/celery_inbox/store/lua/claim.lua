@@ -12,12 +12,13 @@ local max_batch    = tonumber(ARGV[7])
 local max_bytes    = tonumber(ARGV[8])
 local min_interval = tonumber(ARGV[9])        -- ms
 local max_attempts = tonumber(ARGV[10])
-local on_exhausted = ARGV[11]                 -- park or hold
+local on_exhausted = ARGV[11]                 -- park, hold or isolate
+local on_cancel    = ARGV[12]                 -- ack or rejoin
 
 work_when_full(keys)
 local claimed = claim_next(keys, now, {
   token = token, kind = kind, worker = worker, lease = lease, max_batch = max_batch, max_bytes = max_bytes,
-  min_interval = min_interval, max_attempts = max_attempts, on_exhausted = on_exhausted,
+  min_interval = min_interval, max_attempts = max_attempts, on_exhausted = on_exhausted, on_cancel = on_cancel,
 })
 if kick ~= '' then
   redis.call('ZREM', keys.kicks, kind .. kick)

@@ -1,6 +1,6 @@
 -- Decide which kicks a partition needs now and when to look again.
 -- Reply: {ms until the next look, expired leases, {kick id for messages...}, {kick id for commands...}}.
--- Uses: clock, keys, session, full.
+-- Uses: clock, keys, element, session, due, arm, full.
 local keys     = partition_keys(KEYS[1])  -- partition
 local now      = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
 local nonce    = ARGV[2]                  -- first part of the kick ids
@@ -8,8 +8,14 @@ local slots    = tonumber(ARGV[3])        -- runs that the worker can do at once
 local lease    = tonumber(ARGV[4])        -- ms
 local interval = tonumber(ARGV[5])        -- ms, the longest sleep
 
+local LOOK_AT = 100
+
 work_when_full(keys)
 redis.call('ZREMRANGEBYSCORE', keys.kicks, '-inf', now - lease)
+for _, digest in ipairs(redis.call('ZRANGEBYSCORE', keys.stopped, '-inf', now, 'LIMIT', 0, LOOK_AT)) do
+  local session = session_keys(KEYS[1], digest)
+  start_again(keys, session, load(session), now)
+end
 local kicks = { m = {}, c = {} }
 local due = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 0, 2 * slots)
 if #due > 0 then
@@ -34,6 +40,8 @@ end
 local look_at = now + interval
 local next_due = redis.call('ZRANGEBYSCORE', keys.due, '(' .. string.format('%.0f', now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
 local lease_end = redis.call('ZRANGE', keys.leased, 0, 0, 'WITHSCORES')[2]
+local stop_ends_at = redis.call('ZRANGE', keys.stopped, 0, 0, 'WITHSCORES')[2]
+if stop_ends_at then look_at = math.min(look_at, math.max(tonumber(stop_ends_at), now)) end
 if next_due then look_at = math.min(look_at, tonumber(next_due)) end
 local expired = 0
 if lease_end and tonumber(redis.call('HGET', keys.state, 'grace_until') or 0) <= now then

@@ -1,5 +1,5 @@
 -- End a claim whose batch failed: it is tried again after a delay, or set aside after its last attempt.
--- Reply: {retry, retry_at} | {dead, id, {evicted dead letter id...}} | {done or lost}.
+-- Reply: {retry, retry_at} | {dead, held or isolated, batch id, {evicted dead letter id...}} | {done or lost}.
 -- Uses: clock, keys, element, session, due, arm, remember, full, settle.
 local keys      = partition_keys(KEYS[1])  -- partition
 local now       = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
@@ -21,7 +21,8 @@ if redis.call('EXISTS', session.batch) == 0 then
   return { 'done' }
 end
 if delay >= 0 and found.attempt < found.max_attempts then
-  return { 'retry', back_off(keys, session, found, now + delay, now) }
+  back_off(keys, session, found, now + delay, now)
+  return { 'retry', now + delay }
 end
-local id = found.batch
-return { 'dead', id, bury(keys, session, found, now, reason, traceback, max_dead) }
+if delay < 0 then found.on_exhausted = 'park' end
+return { exhaust(keys, session, found, now, reason, traceback, max_dead) }

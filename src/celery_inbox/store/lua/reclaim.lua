@@ -1,5 +1,5 @@
 -- End leases that were not renewed; after an outage of Redis, let holders renew first.
--- Reply: {{digest, session, fence, attempt, retry or dead, batch id}...}.
+-- Reply: {{digest, session, fence, attempt, what became of the batch, batch id}...}; that is retry, dead, held or isolated.
 -- Uses: clock, keys, element, session, due, arm, remember, full, settle.
 local keys     = partition_keys(KEYS[1])  -- partition
 local now      = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
@@ -8,6 +8,7 @@ local outage   = ARGV[3] == '1'           -- the caller could not reach Redis fo
 local max_dead = tonumber(ARGV[4])
 
 local AT_MOST = 100
+local CRASHED = 'The worker did not renew its lease: killed, out of memory, or hung.'
 
 work_when_full(keys)
 if outage then redis.call('HSET', keys.state, 'grace_until', now + lease) end
@@ -25,8 +26,7 @@ for _, digest in ipairs(redis.call('ZRANGEBYSCORE', keys.leased, '-inf', now, 'L
     if redis.call('EXISTS', session.batch) == 0 then
       close_batch(keys, session, found, now)
     elseif found.attempt >= found.max_attempts then
-      told[5] = 'dead'
-      bury(keys, session, found, now, 'crashed', 'The worker did not renew its lease: killed, out of memory, or hung.', max_dead)
+      told[5] = exhaust(keys, session, found, now, 'crashed', CRASHED, max_dead)
     else
       back_off(keys, session, found, now, now)
     end

@@ -10,8 +10,8 @@ end
 
 -- Move the oldest messages from waiting to batch until a limit, a command or another key. Replies how many, and
 -- whether an element that a later version wrote stands at the head.
-local function cut(keys, session, found, now, terms)
-  local moved, bytes, key = 0, 0, nil
+local function cut(keys, session, found, terms, key)
+  local moved, bytes = 0, 0
   for _ = 1, terms.max_batch + LOOK_AT do
     local element = redis.call('LINDEX', session.waiting, 0)
     if not element or moved >= terms.max_batch then break end
@@ -28,10 +28,11 @@ local function cut(keys, session, found, now, terms)
       redis.call('HINCRBY', keys.counts, 'quarantined', 1)
     else
       if moved == 0 and head.kind ~= terms.kind then break end
-      if moved > 0 and (head.kind == 'c' or head.key ~= key or bytes + head.size > terms.max_bytes) then break end
+      if key and head.key ~= key then break end
+      if moved > 0 and (head.kind == 'c' or bytes + head.size > terms.max_bytes) then break end
       redis.call('LMOVE', session.waiting, session.batch, 'LEFT', 'RIGHT')
       moved, bytes, key = moved + 1, bytes + head.size, head.key
-      found.kind = head.kind
+      found.kind, found.isolated = head.kind, head.isolated
       if head.kind == 'c' then break end
     end
   end
@@ -53,14 +54,37 @@ local function leave(session, found, terms)
   save_waiting(session, found)
 end
 
+-- Count in the narrowest bucket that holds the value.
+local LATENESS = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 60000 } -- ms
+local SIZES = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000 } -- messages
+
+local function observe(keys, name, bounds, value)
+  for _, bound in ipairs(bounds) do
+    if value <= bound then
+      redis.call('HINCRBY', keys.counts, name .. '_' .. bound, 1)
+      return
+    end
+  end
+  redis.call('HINCRBY', keys.counts, name .. '_more', 1)
+end
+
 local function hold(keys, session, found, due, now, terms)
   found.due_at, found.claimed_at = due, now
   found.fence = math.max(tonumber(redis.call('GET', keys.fence) or 0) + 1, now)
   found.attempt = (found.attempt or 0) + 1
-  found.batch = found.batch or (keys.partition .. '-' .. string.format('%.0f', found.fence))
+  if not found.batch then
+    local fresh = keys.partition .. '-' .. string.format('%.0f', found.fence)
+    found.batch = found.isolated and header(redis.call('LINDEX', session.batch, 0)).key or fresh
+    observe(keys, 'lateness', LATENESS, now - due)
+    observe(keys, 'size', SIZES, redis.call('LLEN', session.batch))
+  end
+  local max_attempts, on_exhausted = terms.max_attempts, terms.on_exhausted
+  -- Named after the batch it was part of: it has had its attempts.
+  if string.find(found.batch, '/', 1, true) then max_attempts, on_exhausted = 1, 'park' end
   redis.call('SET', keys.fence, string.format('%.0f', found.fence))
   redis.call('HSET', session.hash, 'batch', found.batch, 'kind', found.kind, 'attempt', found.attempt, 'fence', found.fence,
-    'token', terms.token, 'due_at', due, 'claimed_at', now, 'worker', terms.worker, 'max_attempts', terms.max_attempts, 'on_exhausted', terms.on_exhausted)
+    'token', terms.token, 'due_at', due, 'claimed_at', now, 'worker', terms.worker, 'max_attempts', max_attempts,
+    'on_exhausted', on_exhausted, 'on_cancel', terms.on_cancel)
   redis.call('HDEL', session.hash, 'retry_at')
   redis.call('ZREM', keys.due, session.digest)
   redis.call('ZADD', keys.leased, now + terms.lease, session.digest)
@@ -87,7 +111,7 @@ local function claim_next(keys, now, terms)
     elseif found.batch then
       if found.kind == terms.kind then return hold(keys, session, found, due[i + 1], now, terms) end
     elseif found.head == terms.kind then
-      local moved, newer = cut(keys, session, found, now, terms)
+      local moved, newer = cut(keys, session, found, terms, nil)
       leave(session, found, terms)
       if moved > 0 then return hold(keys, session, found, due[i + 1], now, terms) end
       arm(keys, session, found, now)

@@ -10,7 +10,7 @@ local function look(session, found, count, max_batch, max_bytes)
     return
   end
   found.key, found.head = first.key, first.kind
-  if first.kind == 'c' or first.redriven or count >= max_batch or found.bytes >= max_bytes then
+  if first.kind == 'c' or first.redriven or first.isolated or count >= max_batch or found.bytes >= max_bytes then
     found.closed = true
     return
   end

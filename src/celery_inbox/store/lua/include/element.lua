@@ -14,6 +14,7 @@ local function header(element)
     return {
       kind = kind, flags = flags, at = tonumber(at), size = tonumber(size), key = key, id = id, payload = payload,
       active = string.find(flags, 'a', 1, true) ~= nil, redriven = string.find(flags, 'r', 1, true) ~= nil,
+      isolated = string.find(flags, 'i', 1, true) ~= nil,
     }
   end
   local version = string.match(element, '^([1-9]%d*) ')

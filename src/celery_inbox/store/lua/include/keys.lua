@@ -1,4 +1,4 @@
--- Every key: those of a partition, of a session in it, of a dead letter in it. Nothing else builds keys.
+-- Every key, for nothing else builds keys: those of a partition, of a session in it, of a dead letter in it.
 local function partition_keys(prefix)
   return {
     prefix = prefix,
@@ -29,6 +29,7 @@ local function session_keys(prefix, digest)
     ids = prefix .. ':ids:' .. digest,       -- zset: accepted id -> at
     window = prefix .. ':window:' .. digest, -- last active message at; expires by itself
     rest = prefix .. ':rest:' .. digest,     -- no batch starts before; expires by itself
+    pause = prefix .. ':pause:' .. digest,   -- end of the pause, or 0 for none
   }
 end
 
@@ -37,4 +38,8 @@ local function dead_keys(prefix, id)
     batch = prefix .. ':dead:' .. id,     -- list: elements
     info = prefix .. ':dead-info:' .. id, -- hash: session, reason, traceback, attempts, at
   }
+end
+
+local function dropped_key(prefix, ticket)
+  return prefix .. ':dropped:' .. ticket -- list: elements that a drop removed, until they were read
 end

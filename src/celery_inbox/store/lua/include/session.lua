@@ -1,5 +1,5 @@
 -- A session's hash as a table, and back.
-local NUMBERS = { 'debounce', 'max_wait', 'active_at', 'deadline_at', 'flush', 'bytes', 'attempt', 'fence', 'retry_at', 'max_attempts' }
+local NUMBERS = { 'debounce', 'max_wait', 'active_at', 'deadline_at', 'flush', 'bytes', 'attempt', 'fence', 'retry_at', 'max_attempts', 'cancel' }
 
 local function load(session)
   local raw = redis.call('HGETALL', session.hash)
@@ -8,6 +8,7 @@ local function load(session)
   for _, name in ipairs(NUMBERS) do found[name] = tonumber(found[name]) end
   found.closed = found.closed == '1'
   found.active = found.active == '1'
+  found.held = found.held == '1'
   found.bytes = found.bytes or 0
   found.flush = found.flush or 0
   return found

@@ -13,7 +13,7 @@ end
 local function let_go(keys, session, found)
   redis.call('ZREM', keys.leased, session.digest)
   if found.token then redis.call('HDEL', keys.holders, found.token) end
-  redis.call('HDEL', session.hash, 'fence', 'token', 'worker')
+  redis.call('HDEL', session.hash, 'fence', 'token', 'worker', 'cancel')
   found.fence, found.token = nil, nil
 end
 
@@ -26,16 +26,16 @@ local function back_off(keys, session, found, retry_at, now)
   let_go(keys, session, found)
   found.retry_at = retry_at
   redis.call('HSET', session.hash, 'retry_at', retry_at, 'attempt', found.attempt)
-  return arm(keys, session, found, now)
+  arm(keys, session, found, now)
 end
 
 -- The batch is over; the next one may come.
 local function close_batch(keys, session, found, now)
   let_go(keys, session, found)
   redis.call('UNLINK', session.batch)
-  redis.call('HDEL', session.hash, 'batch', 'kind', 'attempt', 'retry_at', 'max_attempts', 'on_exhausted')
-  found.batch, found.retry_at = nil, nil
-  return arm(keys, session, found, now)
+  redis.call('HDEL', session.hash, 'batch', 'kind', 'attempt', 'retry_at', 'max_attempts', 'on_exhausted', 'on_cancel', 'held')
+  found.batch, found.retry_at, found.held = nil, nil, false
+  arm(keys, session, found, now)
 end
 
 -- Set the batch aside under its own id; the oldest dead letters make room.
@@ -55,4 +55,52 @@ local function bury(keys, session, found, now, reason, traceback, most)
   end
   close_batch(keys, session, found, now)
   return evicted
+end
+
+-- Put the messages of the batch back in front of those that wait, each with what flags and key say of it.
+local function put_back(session, found, flag, key_of)
+  local count = redis.call('LLEN', session.batch)
+  for number = count, 1, -1 do
+    local element = redis.call('RPOP', session.batch)
+    local head = header(element)
+    local flags = flag .. string.gsub(head.flags, '[i-]', '')
+    local key = key_of and (found.batch .. '/' .. number) or head.key
+    local payload = string.sub(element, head.payload)
+    redis.call('LPUSH', session.waiting, pack(head.kind, flags == '' and '-' or flags, head.at, head.size, key, head.id, payload))
+    found.bytes = found.bytes + head.size
+  end
+  if found.flush > 0 then found.flush = found.flush + count end
+end
+
+-- The last attempt has failed: set the batch aside, stop the session, or try the messages one by one.
+-- Replies dead, held or isolated, the batch id, and the dead letters that made room.
+local function exhaust(keys, session, found, now, reason, traceback, most)
+  local id = found.batch
+  if found.on_exhausted == 'hold' then
+    found.held = true
+    redis.call('HSET', session.hash, 'held', '1')
+    back_off(keys, session, found, now, now)
+    return 'held', id, {}
+  end
+  if found.on_exhausted == 'isolate' and redis.call('LLEN', session.batch) > 1 then
+    put_back(session, found, 'i', true)
+    found.closed, found.key, found.head = true, id .. '/1', 'm'
+    save_waiting(session, found)
+    close_batch(keys, session, found, now)
+    return 'isolated', id, {}
+  end
+  return 'dead', id, bury(keys, session, found, now, reason, traceback, most)
+end
+
+-- Settle a batch that was cancelled: it counts as done, or its messages wait again as if they had just come.
+local function settle_cancelled(keys, session, found, now, terms)
+  if found.on_cancel == 'rejoin' then
+    put_back(session, found, '', false)
+    look(session, found, redis.call('LLEN', session.waiting), terms.max_batch, terms.max_bytes)
+    found.active_at, found.deadline_at = now, now + found.max_wait
+    save_waiting(session, found)
+  else
+    redis.call('HINCRBY', keys.counts, 'cancelled', redis.call('LLEN', session.batch))
+  end
+  close_batch(keys, session, found, now)
 end
