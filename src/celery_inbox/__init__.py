@@ -12,12 +12,13 @@ from celery_inbox.errors import (
     StorageUnavailable,
 )
 from celery_inbox.inbox import Inbox
-from celery_inbox.message import Batch, Command, DeadLetter, Message, Receipt, SessionView
-from celery_inbox.settings import Settings
+from celery_inbox.message import Batch, Command, DeadLetter, Message, Receipt, SessionInfo, SessionView, Stats
+from celery_inbox.settings import CHAT, Settings
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CHAT",
     "Batch",
     "Command",
     "ConfigurationError",
@@ -31,8 +32,10 @@ __all__ = [
     "Message",
     "MessageTooLarge",
     "Receipt",
+    "SessionInfo",
     "SessionView",
     "Settings",
+    "Stats",
     "StorageFull",
     "StorageUnavailable",
 ]

@@ -12,7 +12,7 @@ from celery_inbox.store.memory import MemoryStore
 from celery_inbox.store.moves import Terms
 
 if TYPE_CHECKING:
-    from celery_inbox.inbox import Inbox
+    from celery_inbox.bound import BoundInbox
 
 
 class EagerStore(MemoryStore):
@@ -36,7 +36,7 @@ class EagerStore(MemoryStore):
         return name, self.partitions[name].sessions[digest].next_kind
 
 
-def handle_all(inbox: Inbox, store: EagerStore) -> None:
+def handle_all(inbox: BoundInbox, store: EagerStore) -> None:
     """Handle everything that waits, retries included.
 
     Raises:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
@@ -65,6 +66,11 @@ class Work:
         """True once the lease was found to have ended: another worker may handle these messages."""
         return self._lease is not None and self._lease.lost
 
+    @property
+    def cancelled(self) -> bool:
+        """True once somebody cancelled this batch; whatever is raised then settles it as ``on_cancel`` says."""
+        return self._lease is not None and self._lease.cancelled
+
     def renew(self) -> None:
         """Extend the lease now, e.g. before a step that holds the GIL for long.
 
@@ -74,6 +80,11 @@ class Work:
         if self._lease is not None:
             self._lease.renew()
         self.raise_if_lost()
+
+    def when_cancelled(self, call: Callable[[], object]) -> None:
+        """Have a callable called, in another thread, once this batch is cancelled."""
+        if self._lease is not None:
+            self._lease.when_cancelled(call)
 
     def raise_if_lost(self) -> None:
         """Stop here if the lease has ended.
@@ -115,6 +126,28 @@ class Batch(Work, Sequence[Message]):
 
     def __len__(self) -> int:
         return len(self._messages)
+
+    def take_new(self) -> tuple[Message, ...]:
+        """Let what arrived meanwhile join this batch: it is acknowledged, or retried, with it.
+
+        At most ``max_batch`` messages a call, ten times that a batch, and only up to a command or another batch key.
+
+        Returns:
+            The messages that joined, in send order; empty when nothing came. What is not taken is the next batch.
+
+        Raises:
+            LeaseLost: The lease has ended; nothing joined.
+        """
+        if self._lease is None:
+            return ()
+        new = tuple(self._lease.take_new(len(self._messages)))
+        self.raise_if_lost()
+        self._messages += new
+        return new
+
+    async def atake_new(self) -> tuple[Message, ...]:
+        """As ``take_new``, without blocking the event loop."""
+        return await asyncio.to_thread(self.take_new)
 
     def __iter__(self) -> Iterator[Message]:
         return iter(self._messages)
@@ -164,6 +197,10 @@ class SessionView:
     """When its next batch may start, Unix ms; None while a batch runs."""
     lease_end: int | None
     """When the running batch's lease ends unless renewed, Unix ms; None while none runs."""
+    stopped: bool
+    """Paused or held."""
+    stopped_until: int | None
+    """When the pause ends by itself, Unix ms; None for one that does not."""
     waiting: int
     """Messages that wait, however many were read."""
     messages: tuple[Message, ...]
@@ -174,6 +211,72 @@ class SessionView:
     """Attempts of the open batch so far."""
     batch: tuple[Message, ...]
     """Messages of the open batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session as ``sessions`` lists it."""
+
+    session: str
+    partition: str
+    """Its number, or ``command``."""
+    state: Literal["due", "running", "stopped"]
+    """``due`` also when its time is still to come."""
+    at: int | None
+    """When it is due, when its lease ends, or when its stop ends; Unix ms, None for a stop without end."""
+    waiting: int
+    """Messages that wait."""
+    open: int
+    """Messages of the open batch."""
+    attempt: int
+    """Attempts of the open batch so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Counters since the inbox began, and depths as they are.
+
+    ``accepted`` = ``handled`` + ``dead`` + ``dropped`` + ``removed`` + ``cancelled`` + ``quarantined`` + ``pending``.
+    """
+
+    accepted: int
+    """Messages and commands stored."""
+    handled: int
+    """Messages of batches that were acknowledged."""
+    dead: int
+    """Messages set aside as dead letters and not redriven, purged ones included."""
+    dropped: int
+    """Messages taken out by ``drop``, or discarded for newer ones under ``overflow="drop_oldest"``."""
+    removed: int
+    """Messages taken out by ``remove`` or ``forget``."""
+    cancelled: int
+    """Messages of cancelled batches, with ``on_cancel="ack"``."""
+    quarantined: int
+    """Elements that could not be read."""
+    pending: int
+    """Messages that wait or are in an open batch."""
+    due: int
+    """Sessions that wait for their due time or are due."""
+    running: int
+    """Sessions whose batch runs."""
+    stopped: int
+    """Sessions that are paused or held."""
+    kicks: int
+    """Kicks on their way."""
+    dead_letters: int
+    """Batches among the dead letters."""
+    ids_evicted: int
+    """Ids forgotten before their time, because a session passed ``max_ids``."""
+    dead_evicted: int
+    """Messages of dead letters that were removed, because the inbox passed ``max_dead``."""
+    newer: int
+    """Times that an element of a later version was met and left in place."""
+    oldest_due_at: int | None
+    """Due time of the session that is due first, Unix ms."""
+    lateness: Mapping[str, int]
+    """Batches by claim minus due time: upper bound in ms to count, ``more`` for the rest; retries not counted."""
+    batch_size: Mapping[str, int]
+    """Batches by their messages: upper bound to count, ``more`` for the rest; retries not counted."""
 
 
 @dataclass(frozen=True, slots=True)

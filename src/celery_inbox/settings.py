@@ -29,10 +29,11 @@ class Settings:
     """Where sessions live; None: ``broker_url`` when that is Redis."""
     namespace: str = "celery-inbox"
     """First part of every key: letters, digits, ``_ . -``, at most 100 characters."""
-    debounce: float = 1.0
-    """Seconds without a new active message before the batch is due; 0 = at once; at most ``max_wait``."""
-    max_wait: float = 10.0
-    """Longest wait of the oldest waiting message before its batch is due, seconds."""
+    debounce: float | Callable[[str], float] = 1.0
+    """Seconds without a new active message before the batch is due, or a callable on the session's name that says them;
+    0 = at once; at most ``max_wait``."""
+    max_wait: float | Callable[[str], float] = 10.0
+    """Longest wait of the oldest waiting message before its batch is due, seconds; or a callable as for debounce."""
     max_batch: int = 100
     """Most messages of a batch, 1 to 1000."""
     max_bytes: int = 1 << 20
@@ -63,6 +64,8 @@ class Settings:
     """Seconds after an active message in which inactive ones are stored; None: always."""
     is_command: str | Predicate | None = None
     """A prefix of text bodies, or a callable on the body, that tells commands from messages."""
+    command_order: Literal["jump", "in_line"] = "jump"
+    """``jump``: commands are handled at once, outside the batches; ``in_line``: in their place among the messages."""
     flush_when: Predicate | None = None
     """A callable on the body: true makes the message and those before it due now."""
     batch_key: Callable[[Any], Any] | None = None
@@ -77,7 +80,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, low, high in RANGES:
             value = getattr(self, name)
-            if value is None and name == "active_window":
+            if (value is None and name == "active_window") or (callable(value) and name in PER_SESSION):
                 continue
             integer = name in INTEGERS
             if (
@@ -103,6 +106,8 @@ class Settings:
             )
         for smaller, larger in ORDERED:
             low_value, high_value = getattr(self, smaller), getattr(self, larger)
+            if callable(low_value) or callable(high_value):
+                continue
             if low_value > high_value:
                 raise ConfigurationError(
                     f"{smaller}={low_value:.15g} is greater than {larger}={high_value:.15g}: change one of them"
@@ -138,7 +143,11 @@ INTEGERS = {
     "max_dead",
     "partitions",
 }
-CHOICES: dict[str, tuple[str, ...]] = {"overflow": ("reject", "drop_oldest")}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "overflow": ("reject", "drop_oldest"),
+    "command_order": ("jump", "in_line"),
+}
+PER_SESSION = ("debounce", "max_wait")
 ORDERED = [
     ("debounce", "max_wait"),
     ("max_batch", "max_pending"),
@@ -197,3 +206,17 @@ def resolve(name: str, keywords: Mapping[str, Any], conf: Mapping[str, Any]) -> 
 def ms(seconds: float) -> int:
     """Convert a duration to whole milliseconds: the one place where seconds end."""
     return round(seconds * 1000)
+
+
+def check_waits(debounce: float, max_wait: float) -> None:
+    """Check what callables said of one session.
+
+    Raises:
+        ConfigurationError: One is out of range, or the debounce is greater than max_wait.
+    """
+    Settings(debounce=debounce, max_wait=max_wait)
+
+
+CHAT = {"debounce": 1.0, "max_wait": 10.0, "active_window": 60.0}
+"""Settings for group chats, as in ``Inbox(app, "chat", **CHAT)``: a second's lull, ten seconds at most, and lines that
+do not address the bot count for a minute after one that did."""

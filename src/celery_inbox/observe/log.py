@@ -21,6 +21,7 @@ LINES: list[tuple[Signal, int, str]] = [
         "{sender}: batch {claim.batch_id} failed on attempt {claim.attempt}, next at {retry_at}",
     ),
     (signals.dead, logging.ERROR, "{sender}: batch {batch_id} is dead after {attempts} attempts: {reason}"),
+    (signals.exhausted, logging.ERROR, "{sender}: batch {batch_id} failed all {attempts} attempts and is {outcome}"),
     (signals.dead_evicted, logging.ERROR, "{sender}: max_dead reached, dead letters removed: {ids}"),
     (signals.released, logging.INFO, "{sender}: batch {claim.batch_id} released"),
     (

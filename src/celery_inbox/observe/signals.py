@@ -27,11 +27,45 @@ dead = Signal(name="inbox_dead", providing_args={"address", "batch_id", "attempt
 dead_evicted = Signal(name="inbox_dead_evicted", providing_args={"ids"})
 """Dead letters made room for a newer one: their ``ids``, oldest first."""
 
+exhausted = Signal(name="inbox_exhausted", providing_args={"address", "batch_id", "attempts", "outcome"})
+"""A batch had its last attempt and stays: ``address``, ``batch_id``, ``attempts``, ``outcome`` (held or isolated)."""
+
+flushed = Signal(name="inbox_flushed", providing_args={"session", "messages"})
+"""What waits was made due now: ``session``, how many ``messages``."""
+
+cancelled = Signal(name="inbox_cancelled", providing_args={"session", "outcome"})
+"""A batch was cancelled: ``session``, ``outcome`` (marked: its handler will see it; done: settled; nothing; lost)."""
+
+dropped = Signal(name="inbox_dropped", providing_args={"session", "messages"})
+"""Waiting messages were taken out: ``session``, how many ``messages``."""
+
+paused = Signal(name="inbox_paused", providing_args={"session", "for_"})
+"""A session was stopped: ``session``, ``for_`` seconds or None."""
+
+resumed = Signal(name="inbox_resumed", providing_args={"session", "was_stopped"})
+"""A session may go on: ``session``, ``was_stopped``."""
+
+removed = Signal(name="inbox_removed", providing_args={"session", "id", "removed"})
+"""A waiting message was taken out, or it was too late: ``session``, ``id``, ``removed``."""
+
+replaced = Signal(name="inbox_replaced", providing_args={"session", "id", "replaced"})
+"""A waiting message got another body, or it was too late: ``session``, ``id``, ``replaced``."""
+
+redriven = Signal(name="inbox_redriven", providing_args={"session", "batch_id", "messages"})
+"""A dead letter was brought back: ``session``, ``batch_id``, how many ``messages``."""
+
+purged = Signal(name="inbox_purged", providing_args={"session", "batch_id", "messages"})
+"""A dead letter was deleted: ``session``, ``batch_id``, how many ``messages``."""
+
+forgotten = Signal(name="inbox_forgotten", providing_args={"session", "messages", "dead"})
+"""Everything about a session was deleted: ``session``, ``messages``, messages in ``dead`` letters."""
+
 released = Signal(name="inbox_released", providing_args={"claim"})
 """A batch was given back unconsumed: ``claim``."""
 
 reclaimed = Signal(name="inbox_reclaimed", providing_args={"address", "fence", "attempt", "outcome", "batch_id"})
-"""A lease ended without its holder: ``address``, ``fence``, ``attempt``, ``outcome`` (retry or dead), ``batch_id``."""
+"""A lease ended without its holder: ``address``, ``fence``, ``attempt``, ``outcome`` (retry, dead, held or isolated),
+``batch_id``."""
 
 lost = Signal(name="inbox_lost", providing_args={"claim"})
 """A run learnt that its lease had ended: ``claim``."""

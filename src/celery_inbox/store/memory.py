@@ -69,9 +69,13 @@ class MemoryStore:
         def answer(status: Literal["accepted", "duplicate", "ignored", "full"], dropped: Sequence[str] = ()) -> Sent:
             return Sent(status, len(session.waiting), session.bytes, partition.due.get(digest), tuple(dropped))
 
-        ids = partition.generated if message.generated else partition.ids.setdefault(digest, Remembered())
-        ttl = GENERATED_TTL if message.generated else terms.dedup_ttl
-        if ids.holds(message.id, now, ttl):
+        # A caller that sends again by itself passes the generated id that the error carries.
+        ids, id, ttl = partition.generated, digest + message.id, GENERATED_TTL
+        seen = ids.holds(id, now, ttl)
+        if not message.generated:
+            ids, id, ttl = partition.ids.setdefault(digest, Remembered()), message.id, terms.dedup_ttl
+            seen = seen or ids.holds(id, now, ttl)
+        if seen:
             return answer("duplicate")
         if terms.active_window >= 0 and not active:
             opened_at = partition.windows.get(digest)
@@ -94,7 +98,7 @@ class MemoryStore:
         session.waiting.append(pack(header, message.payload))
         partition.sessions[digest] = session
         partition.counts["accepted"] += 1
-        evicted = ids.add(message.id, now, ttl, MOST_REMEMBERED if message.generated else terms.max_ids)
+        evicted = ids.add(id, now, ttl, MOST_REMEMBERED if message.generated else terms.max_ids)
         if evicted and not message.generated:
             partition.counts["ids_evicted"] += evicted
         if active and terms.active_window > 0:
@@ -480,6 +484,7 @@ class MemoryStore:
                     len(found.leased),
                     len(found.stopped),
                     len(found.kicks),
+                    len(found.letters),
                     min(found.due.values(), default=None),
                 )
             )

@@ -245,6 +245,7 @@ class Depths:
     leased: int = 0
     stopped: int = 0
     kicks: int = 0
+    letters: int = 0
     oldest_due_at: int | None = None
 
 

@@ -378,7 +378,8 @@ class Partition:
         session = self.sessions[digest]
         if session.plan.on_cancel == "rejoin":
             self.put_back(session, "", None)
-            self.look(session)
+            if session.waiting:
+                self.look(session)
             session.active_at, session.deadline_at = now, now + session.max_wait
         else:
             self.counts["cancelled"] += len(session.batch)

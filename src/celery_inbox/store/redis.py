@@ -496,9 +496,10 @@ class RedisStore:
                 int(leased),
                 int(stopped),
                 int(kicks),
+                int(letters),
                 number(oldest),
             )
-            for counts, due, leased, stopped, kicks, oldest in replies
+            for counts, due, leased, stopped, kicks, letters, oldest in replies
         ]
 
     def eviction_policy(self) -> str | None:

@@ -22,7 +22,7 @@ from celery_inbox.worker.partitions import all_partitions, parse
 from celery_inbox.worker.queues import queue_name, queue_of
 
 if TYPE_CHECKING:
-    from celery_inbox.inbox import Inbox
+    from celery_inbox.bound import BoundInbox
 
 ENVIRONMENT = "CELERY_INBOX"
 GREEN_POOLS = ("gevent", "eventlet")
@@ -73,7 +73,7 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
         words = list(inbox or os.environ.get(ENVIRONMENT, "").replace(";", " ").split())
         queues = worker.app.amqp.queues
         named = selected(queues)
-        self.served: dict[Inbox, list[str]] = {}
+        self.served: dict[BoundInbox, list[str]] = {}
         if not words and not named:
             return
         try:
@@ -110,7 +110,7 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
         return Service(dispatchers, self.identity)
 
 
-def served_by(inboxes: dict[str, Inbox], words: list[str], named: list[str]) -> dict[Inbox, list[str]]:
+def served_by(inboxes: dict[str, BoundInbox], words: list[str], named: list[str]) -> dict[BoundInbox, list[str]]:
     """Partitions that the words of ``--inbox`` and the queues of ``-Q`` mean, by inbox.
 
     Raises:
@@ -129,7 +129,7 @@ def served_by(inboxes: dict[str, Inbox], words: list[str], named: list[str]) -> 
     return {inboxes[name]: partitions for name, partitions in served.items()}
 
 
-def check_pool(inbox: Inbox, pool: Any) -> None:
+def check_pool(inbox: BoundInbox, pool: Any) -> None:
     """Refuse async handlers where their event loop thread cannot be.
 
     Raises:

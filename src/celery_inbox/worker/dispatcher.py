@@ -16,7 +16,7 @@ from celery_inbox.worker.patience import pause
 from celery_inbox.worker.queues import queue_of
 
 if TYPE_CHECKING:
-    from celery_inbox.inbox import Inbox
+    from celery_inbox.bound import BoundInbox
 
 JOIN_TIMEOUT = 1.5
 
@@ -31,7 +31,7 @@ class BrokerAway(Exception):
 class Dispatcher:
     """One thread of an inbox worker, for one inbox."""
 
-    def __init__(self, inbox: Inbox, partitions: Sequence[str], slots: int) -> None:
+    def __init__(self, inbox: BoundInbox, partitions: Sequence[str], slots: int) -> None:
         self.inbox = inbox
         self.partitions = list(partitions)
         self.slots = slots
@@ -128,7 +128,15 @@ class Dispatcher:
                 outcome=ended.outcome,
                 batch_id=ended.batch_id,
             )
-            if ended.outcome == "dead":
+            if ended.outcome in ("held", "isolated"):
+                signals.exhausted.send(
+                    sender=self.inbox,
+                    address=ended.address,
+                    batch_id=ended.batch_id,
+                    attempts=ended.attempt,
+                    outcome=ended.outcome,
+                )
+            elif ended.outcome == "dead":
                 bury(self.inbox, ended.address, ended.batch_id, ended.attempt, "crashed")
 
     def _publish(self, partition: str, reply: Dispatch) -> None:

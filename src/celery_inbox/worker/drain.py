@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Retry
 
-from celery_inbox.element import COMMAND, CorruptElement, NewerElement
+from celery_inbox.element import COMMAND
 from celery_inbox.errors import StorageUnavailable
-from celery_inbox.message import Batch, Command, Message
+from celery_inbox.message import Batch, Command
 from celery_inbox.observe import signals
 from celery_inbox.settings import ms
 from celery_inbox.store.moves import Claim, Plan, Settled
@@ -20,7 +20,7 @@ from celery_inbox.worker.outcome import MAX_TRACEBACK, asked_delay, cause, is_pu
 from celery_inbox.worker.patience import until_answered
 
 if TYPE_CHECKING:
-    from celery_inbox.inbox import Inbox
+    from celery_inbox.bound import BoundInbox
     from celery_inbox.worker.task import HandlerTask
 
 MOST_SESSIONS = 1000
@@ -72,7 +72,7 @@ def serve(task: HandlerTask, claim: Claim, plan: Plan, follow: bool) -> Claim | 
     """
     inbox = task.inbox
     signals.claimed.send(sender=inbox, claim=claim)
-    lease = leases.Lease(claim, inbox.store, inbox, task.max_run)
+    lease = leases.Lease(claim, inbox, task.max_run)
     started = time.monotonic()
     if not inbox.eager:
         leases.keep(lease)
@@ -88,29 +88,23 @@ def serve(task: HandlerTask, claim: Claim, plan: Plan, follow: bool) -> Claim | 
         leases.let_go(lease)
 
 
-def read(inbox: Inbox, claim: Claim, lease: leases.Lease) -> Batch | Command | None:
-    """Decode a claim for its handler; what cannot be read is quarantined, None when nothing is left."""
-    messages: list[Message] = []
-    for element in claim.elements:
-        try:
-            messages.append(inbox.codec.decode(element))
-        except (CorruptElement, NewerElement):
-            inbox.store.quarantine(claim, element)
-            signals.quarantined.send(sender=inbox, address=claim.address, size=len(element))
-    session, told = claim.address.session, {"attempt": claim.attempt, "fence": claim.fence, "lease": lease}
+def read(inbox: BoundInbox, claim: Claim, lease: leases.Lease) -> Batch | Command | None:
+    """Decode a claim for its handler; None when nothing of it can be read."""
+    messages = leases.decode(inbox, claim, claim.elements)
     if not messages:
         return None
+    session, attempt, fence = claim.address.session, claim.attempt, claim.fence
     if claim.kind == COMMAND:
-        return Command(session, messages[0], id=claim.batch_id, **told)  # type: ignore[arg-type]
-    return Batch(session, messages, id=claim.batch_id, **told)  # type: ignore[arg-type]
+        return Command(session, messages[0], id=claim.batch_id, attempt=attempt, fence=fence, lease=lease)
+    return Batch(session, messages, id=claim.batch_id, attempt=attempt, fence=fence, lease=lease)
 
 
-def ack(inbox: Inbox, claim: Claim, plan: Plan, lease: leases.Lease, follow: bool, runtime: float) -> Claim | None:
+def ack(inbox: BoundInbox, claim: Claim, plan: Plan, lease: leases.Lease, follow: bool, runtime: float) -> Claim | None:
     """Settle a handled batch; asked until Redis answers, for an ack that is not heard is a batch handled twice."""
     following = token() if follow else ""
     settled = until_answered(lambda: inbox.store.ack(claim, following, plan))
     if settled.outcome == "lost":
-        lost(lease)
+        lease.lose()
     else:
         signals.acked.send(sender=inbox, claim=claim, handled=settled.handled, runtime=runtime)
     return settled.next
@@ -124,9 +118,13 @@ def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: 
         SystemExit, KeyboardInterrupt: After the nack, as they were raised.
     """
     if is_put_to_death(error):
-        # As after SIGKILL, the end of the lease decides; a nack here would count an attempt when the worker is told to stop.
+        # As after SIGKILL, the end of the lease decides; a nack would count an attempt when the worker is stopping.
         raise error
     inbox, judged = task.inbox, verdict(error)
+    if lease.cancelled and isinstance(error, Exception):
+        outcome = until_answered(lambda: inbox.store.cancel(claim.address, claim.fence))
+        signals.cancelled.send(sender=inbox, session=claim.address.session, outcome=outcome)
+        return None
     if judged == "ack":
         return ack(inbox, claim, task.plan(worker_identity()), lease, False, 0.0)
     delay = -1
@@ -142,19 +140,27 @@ def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: 
         raise error
     if settled.outcome == "retry":
         raise Failed(Retry(exc=behind if isinstance(behind, Exception) else None, when=delay / 1000)) from error
-    if settled.outcome == "dead":
+    if settled.outcome in ("dead", "held", "isolated"):
         raise Failed(behind) from error
     return None
 
 
-def tell(inbox: Inbox, claim: Claim, lease: leases.Lease, settled: Settled, error: BaseException) -> None:
+def tell(inbox: BoundInbox, claim: Claim, lease: leases.Lease, settled: Settled, error: BaseException) -> None:
     """Send the signals of a failed batch."""
     if settled.outcome == "retry":
         signals.nacked.send(sender=inbox, claim=claim, retry_at=settled.retry_at, exception=error)
     elif settled.outcome == "dead":
         bury(inbox, claim.address, claim.batch_id, claim.attempt, name_of(error), settled.evicted)
+    elif settled.outcome in ("held", "isolated"):
+        signals.exhausted.send(
+            sender=inbox,
+            address=claim.address,
+            batch_id=claim.batch_id,
+            attempts=claim.attempt,
+            outcome=settled.outcome,
+        )
     elif settled.outcome == "lost":
-        lost(lease)
+        lease.lose()
 
 
 def bury(inbox: Any, address: Any, batch_id: str, attempts: int, reason: str, evicted: tuple[str, ...] = ()) -> None:
@@ -162,9 +168,3 @@ def bury(inbox: Any, address: Any, batch_id: str, attempts: int, reason: str, ev
     signals.dead.send(sender=inbox, address=address, batch_id=batch_id, attempts=attempts, reason=reason)
     if evicted:
         signals.dead_evicted.send(sender=inbox, ids=evicted)
-
-
-def lost(lease: leases.Lease) -> None:
-    """A settlement changed nothing: somebody else holds the batch, or has settled it."""
-    if not lease.lost:
-        lease.lose()

@@ -6,7 +6,8 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from typing import Any
 
 _loop: asyncio.AbstractEventLoop | None = None
@@ -31,27 +32,53 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
-async def _guard(coroutine: Coroutine[Any, Any, Any]) -> BaseException | None:
-    """Carry out SystemExit and KeyboardInterrupt as values: raised inside a task they would end the loop for all."""
-    try:
-        await coroutine
-    except (SystemExit, KeyboardInterrupt) as error:
-        return error
-    return None
-
-
-def run(coroutine: Coroutine[Any, Any, Any]) -> None:
+def run(coroutine: Coroutine[Any, Any, Any], when_cancelled: Callable[[Callable[[], object]], object]) -> None:
     """Run a coroutine to its end and raise what it raises.
 
-    An exception in the waiting thread (a soft time limit) cancels the coroutine and waits until it has ended.
+    Args:
+        coroutine: The handler's.
+        when_cancelled: Called with a callable that cancels the coroutine at its next await, from any thread.
+
+    Raises:
+        CancelledError: It was cancelled. An exception in the waiting thread (a soft time limit) cancels
+            it too, and is raised once it has ended.
     """
-    future = asyncio.run_coroutine_threadsafe(_guard(coroutine), _running_loop())
+    loop = _running_loop()
+    ended: concurrent.futures.Future[BaseException | None] = concurrent.futures.Future()
+    task: asyncio.Task[BaseException | None] | None = None
+
+    async def guarded() -> BaseException | None:
+        """Carry out as values what would end the loop for all if a task raised it."""
+        try:
+            await coroutine
+        except (SystemExit, KeyboardInterrupt) as error:
+            return error
+        return None
+
+    def start() -> None:
+        nonlocal task
+        task = loop.create_task(guarded())
+        task.add_done_callback(tell)
+
+    def tell(task: asyncio.Task[BaseException | None]) -> None:
+        coroutine.close()
+        error = CancelledError("the handler was cancelled") if task.cancelled() else task.exception()
+        if error is not None:
+            ended.set_exception(error)
+        else:
+            ended.set_result(task.result())
+
+    def cancel() -> None:
+        loop.call_soon_threadsafe(lambda: task is not None and task.cancel())
+
+    loop.call_soon_threadsafe(start)
+    when_cancelled(cancel)
     try:
-        raised = future.result()
+        raised = ended.result()
     except BaseException:
-        if not future.done():
-            future.cancel()
-            concurrent.futures.wait([future])
+        if not ended.done():
+            cancel()
+            concurrent.futures.wait([ended])
         raise
     if raised is not None:
         raise raised

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
+from celery_inbox.element import CorruptElement, NewerElement
 from celery_inbox.errors import StorageUnavailable
+from celery_inbox.message import Message
 from celery_inbox.observe import signals
-from celery_inbox.store.moves import Claim, Store
+from celery_inbox.store.moves import Claim
+
+if TYPE_CHECKING:
+    from celery_inbox.bound import BoundInbox
 
 TICKS_PER_LEASE = 6
 LONGEST_TICK = 0.5
@@ -19,23 +25,56 @@ RENEWALS_PER_LEASE = 3
 class Lease:
     """One claim that runs."""
 
-    def __init__(self, claim: Claim, store: Store, sender: Any, max_run: float) -> None:
+    def __init__(self, claim: Claim, inbox: BoundInbox, max_run: float) -> None:
         self.claim = claim
         self.lost = False
-        self._store = store
-        self._sender = sender
-        self._every = store.terms.lease / 1000 / RENEWALS_PER_LEASE
+        self.cancelled = False
+        self._when_cancelled: Callable[[], object] | None = None
+        self._inbox = inbox
+        self._store = inbox.store
+        self._every = self._store.terms.lease / 1000 / RENEWALS_PER_LEASE
         self._renew_at = time.monotonic() + self._every
         self._until = time.monotonic() + max_run
 
     def tick(self, now: float) -> None:
-        """Renew when a third of the lease has passed, until ``max_run`` is over."""
-        if not self.lost and self._renew_at <= now < self._until:
-            try:
+        """Renew when a third of the lease has passed, until ``max_run`` is over; else ask whether it is still ours."""
+        if self.lost:
+            return
+        try:
+            if self._renew_at <= now < self._until:
                 self.renew()
-            except StorageUnavailable:
-                # Tried again at the next tick; only Redis knows whether the lease is lost.
-                return
+            if not self.cancelled:
+                self._ask()
+        except StorageUnavailable:
+            # Tried again at the next tick; only Redis knows whether the lease is lost.
+            return
+
+    def _ask(self) -> None:
+        standing = self._store.standing(self.claim)
+        if standing == "lost":
+            self.lose()
+        elif standing == "cancelled":
+            self.cancelled = True
+            if self._when_cancelled is not None:
+                self._when_cancelled()
+
+    def when_cancelled(self, call: Callable[[], object]) -> None:
+        """Have a callable called once the claim is cancelled."""
+        self._when_cancelled = call
+        if self.cancelled:
+            call()
+
+    def take_new(self, known: int) -> list[Message]:
+        """Let what arrived meanwhile join the running batch.
+
+        Raises:
+            StorageUnavailable: Redis did not answer; what joined comes with the next call.
+        """
+        elements = self._store.take_new(self.claim, known)
+        if elements is None:
+            self.lose()
+            return []
+        return decode(self._inbox, self.claim, elements)
 
     def renew(self) -> None:
         """Extend the lease, or learn that it is lost.
@@ -45,13 +84,26 @@ class Lease:
         """
         if self._store.renew(self.claim):
             self._renew_at = time.monotonic() + self._every
-        elif not self.lost:
+        else:
             self.lose()
 
     def lose(self) -> None:
-        """Remember that another worker may have the batch."""
-        self.lost = True
-        signals.lost.send(sender=self._sender, claim=self.claim)
+        """Remember that another worker may have the batch; told once."""
+        if not self.lost:
+            self.lost = True
+            signals.lost.send(sender=self._inbox, claim=self.claim)
+
+
+def decode(inbox: BoundInbox, claim: Claim, elements: Iterable[bytes]) -> list[Message]:
+    """Read elements of a claim for its handler; what cannot be read is quarantined."""
+    messages: list[Message] = []
+    for element in elements:
+        try:
+            messages.append(inbox.codec.decode(element))
+        except (CorruptElement, NewerElement):
+            inbox.store.quarantine(claim, element)
+            signals.quarantined.send(sender=inbox, address=claim.address, size=len(element))
+    return messages
 
 
 class LeaseKeeper:

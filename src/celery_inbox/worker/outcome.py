@@ -38,7 +38,11 @@ class Policy:
     backoff_cap: float = 600.0
     """Longest pause between attempts, seconds."""
     on_exhausted: str = "park"
-    """What becomes of a batch after its last attempt."""
+    """What becomes of a batch after its last attempt. ``park``: a dead letter. ``hold``: the session stops until it is
+    resumed or dropped. ``isolate``: its messages are tried once more, one by one."""
+    on_cancel: str = "ack"
+    """What becomes of a cancelled batch. ``ack``: it is settled. ``rejoin``: its messages wait again, and the next
+    message joins them."""
 
     def delay(self, attempt: int) -> float:
         """Seconds until the next attempt: between half of the doubled backoff and all of it."""
@@ -62,8 +66,9 @@ def check_options(options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
             raise ConfigurationError(f"{name}={value!r} is not a number from {low} to {high}")
     if type(policy.max_attempts) is not int:
         raise ConfigurationError(f"max_attempts={policy.max_attempts!r} is not a whole number")
-    if policy.on_exhausted != "park":
-        raise ConfigurationError(f"on_exhausted={policy.on_exhausted!r} is not known: say 'park'")
+    for name, choices in (("on_exhausted", ("park", "hold", "isolate")), ("on_cancel", ("ack", "rejoin"))):
+        if getattr(policy, name) not in choices:
+            raise ConfigurationError(f"{name}={getattr(policy, name)!r} is none of {', '.join(map(repr, choices))}")
     return policy, {name: value for name, value in options.items() if name not in names}
 
 

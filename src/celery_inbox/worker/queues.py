@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from kombu import Exchange, Queue
 
 if TYPE_CHECKING:
-    from celery_inbox.inbox import Inbox
+    from celery_inbox.bound import BoundInbox
 
 EXCHANGE = "celery-inbox"
 
@@ -17,7 +17,7 @@ def queue_name(inbox: str, partition: str) -> str:
     return f"{inbox}.{partition}"
 
 
-def queue_of(inbox: Inbox, partition: str) -> Queue:
+def queue_of(inbox: BoundInbox, partition: str) -> Queue:
     """Declare a partition's queue; producers and consumers must declare it alike.
 
     Its own exchange and routing key keep it from hearing what is published to the app's default queue.

@@ -8,17 +8,17 @@ from weakref import WeakKeyDictionary
 from celery_inbox.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from celery_inbox.inbox import Inbox
+    from celery_inbox.bound import BoundInbox
 
-_inboxes: WeakKeyDictionary[Any, dict[str, Inbox]] = WeakKeyDictionary()
+_inboxes: WeakKeyDictionary[Any, dict[str, BoundInbox]] = WeakKeyDictionary()
 
 
-def inboxes_of(app: Any) -> dict[str, Inbox]:
+def inboxes_of(app: Any) -> dict[str, BoundInbox]:
     """The inboxes of an app by name."""
     return _inboxes.setdefault(app, {})
 
 
-def enlist(app: Any, inbox: Inbox) -> None:
+def enlist(app: Any, inbox: BoundInbox) -> None:
     """Add an inbox to an app.
 
     Raises:

@@ -17,7 +17,7 @@ from celery_inbox.worker.drain import drain
 from celery_inbox.worker.outcome import Policy
 
 if TYPE_CHECKING:
-    from celery_inbox.inbox import Inbox
+    from celery_inbox.bound import BoundInbox
 
 USE_SEND = "a handler is started by its inbox: use inbox.send(session, body), or call it with a Batch in a test"
 
@@ -31,7 +31,7 @@ class HandlerTask(Task):  # type: ignore[misc]
     ignore_result = True
     max_retries = None
 
-    inbox: ClassVar[Inbox]
+    inbox: ClassVar[BoundInbox]
     policy: ClassVar[Policy]
     kind: ClassVar[Kind]
 
@@ -52,11 +52,11 @@ class HandlerTask(Task):  # type: ignore[misc]
         """Run the handler to its end, whatever its colour."""
         result = self._user_call(work)
         if inspect.iscoroutine(result):
-            event_loop.run(result)
+            event_loop.run(result, work.when_cancelled)
 
     def plan(self, worker: str) -> Plan:
         """What a claim for this handler must know."""
-        return Plan(self.kind, self.policy.max_attempts, self.policy.on_exhausted, worker)
+        return Plan(self.kind, self.policy.max_attempts, self.policy.on_exhausted, worker, self.policy.on_cancel)
 
     @property
     def serves_many(self) -> bool:

@@ -21,7 +21,7 @@ while true do
   local element = redis.call('LPOP', letter.batch)
   if not element then break end
   local head = header(element)
-  local flags = 'r' .. string.gsub(head.flags, '[r-]', '')
+  local flags = 'r' .. string.gsub(head.flags, '[ri-]', '')
   local payload = string.sub(element, head.payload)
   redis.call('RPUSH', session.waiting, pack(head.kind, flags, head.at, head.size, id, head.id, payload))
   found.bytes = found.bytes + head.size

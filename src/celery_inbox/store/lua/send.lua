@@ -35,15 +35,16 @@ local function answer(session, status, count, bytes, dropped)
   return status .. ' ' .. count .. ' ' .. bytes .. ' ' .. due .. (dropped or '')
 end
 
+-- A caller that sends again by itself passes the generated id that the error carries.
 local function seen(session, form)
-  if form.generated then return remembered(keys.generated, form.id, now, GENERATED_TTL) end
-  return remembered(session.ids, form.id, now, dedup_ttl)
+  if remembered(keys.generated, form.digest .. form.id, now, GENERATED_TTL) then return true end
+  return not form.generated and remembered(session.ids, form.id, now, dedup_ttl)
 end
 
 local function keep_in_mind(session, form)
   if form.active and active_window > 0 then redis.call('SET', session.window, now, 'PX', active_window) end
   if form.generated then
-    remember(keys.generated, form.id, now, GENERATED_TTL, MOST_GENERATED)
+    remember(keys.generated, form.digest .. form.id, now, GENERATED_TTL, MOST_GENERATED)
   else
     local evicted = remember(session.ids, form.id, now, dedup_ttl, max_ids)
     if evicted > 0 then redis.call('HINCRBY', keys.counts, 'ids_evicted', evicted) end

@@ -10,7 +10,7 @@ local function partition_keys(prefix)
     fence = prefix .. ':fence',         -- last fence
     holders = prefix .. ':holders',     -- hash: claim token -> digest
     settled = prefix .. ':settled',     -- zset: settled fence -> at
-    generated = prefix .. ':generated', -- zset: generated message id -> at
+    generated = prefix .. ':generated', -- zset: digest .. generated message id -> at
     stopping = prefix .. ':stopping',   -- zset: worker that was told to stop -> at
     dead = prefix .. ':dead',           -- zset: dead letter id -> at
     corrupt = prefix .. ':corrupt',     -- list: quarantined elements

@@ -96,7 +96,9 @@ end
 local function settle_cancelled(keys, session, found, now, terms)
   if found.on_cancel == 'rejoin' then
     put_back(session, found, '', false)
-    look(session, found, redis.call('LLEN', session.waiting), terms.max_batch, terms.max_bytes)
+    local count = redis.call('LLEN', session.waiting)
+    -- Quarantine may have taken every message of the batch.
+    if count > 0 then look(session, found, count, terms.max_batch, terms.max_bytes) end
     found.active_at, found.deadline_at = now, now + found.max_wait
     save_waiting(session, found)
   else
