@@ -1,0 +1,1 @@
+"""Ways to break what lies between a client and its server."""

@@ -1,0 +1,1 @@
+"""One file per move; every test runs against Redis and against memory."""

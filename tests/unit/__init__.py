@@ -1,0 +1,1 @@
+"""What can be known without Redis, Celery or a clock."""
