@@ -15,14 +15,17 @@ from celery._state import _get_active_apps, connect_on_app_finalize
 from celery_inbox.eager import EagerStore, handle_all
 from celery_inbox.element import COMMAND, MESSAGE, Codec, Kind
 from celery_inbox.errors import ConfigurationError
+from celery_inbox.observe import signals
 from celery_inbox.settings import Settings, check_known, check_name, resolve
+from celery_inbox.store.connection import redis_url
 from celery_inbox.store.moves import Store, Terms
-from celery_inbox.store.redis import RedisStore, redis_url
+from celery_inbox.store.redis import RedisStore
 from celery_inbox.worker import bootstep, registry
 from celery_inbox.worker.outcome import check_options
 from celery_inbox.worker.task import HandlerTask
 
 F = TypeVar("F", bound=Callable[..., Any])
+OLDEST_REDIS = (6, 2)
 
 _alive: weakref.WeakSet[BoundInbox] = weakref.WeakSet()
 
@@ -179,15 +182,18 @@ class BoundInbox:
             self._store = self.open_store()
         return self._store
 
-    def open_store(self) -> RedisStore:
+    def open_store(self, health_check: float = 0) -> RedisStore:
         """A store with connections of its own.
+
+        Args:
+            health_check: Seconds of silence after which a connection is tested; for one that only listens.
 
         Raises:
             ConfigurationError: No Redis is configured.
         """
         settings = self.settings
         url = redis_url(settings.redis_url or self.app.conf.broker_url)
-        return RedisStore(url, settings.namespace, self.name, Terms.of(settings), settings.socket_timeout)
+        return RedisStore(url, settings.namespace, self.name, Terms.of(settings), settings.socket_timeout, health_check)
 
     def check(self) -> None:
         """Compare settings and server with what this inbox needs; once per process, before the first write.
@@ -208,11 +214,16 @@ class BoundInbox:
             raise ConfigurationError(
                 f"{self} is set to serializer={settings.serializer!r}, Redis has recorded {serializer!r}: set that one"
             )
-        policy = store.eviction_policy()
-        if policy not in (None, "noeviction"):
+        server = store.server()
+        if server is None:
+            signals.unverified.send(sender=self, what="maxmemory-policy and version of Redis")
+        elif server.policy not in (None, "noeviction"):
             raise ConfigurationError(
-                f"Redis has maxmemory-policy {policy}, which may evict waiting messages: set it to noeviction"
+                f"Redis has maxmemory-policy {server.policy}, which may evict waiting messages: set it to noeviction"
             )
+        elif server.version < OLDEST_REDIS:
+            found, oldest = (".".join(map(str, version)) for version in (server.version, OLDEST_REDIS))
+            raise ConfigurationError(f"Redis has version {found}, at least {oldest} is needed: upgrade it")
         self._checked = True
 
     def _run_eager(self) -> None:

@@ -79,12 +79,14 @@ class StorageUnavailable(InboxError):
 
     Attributes:
         id: Send again with this id and the message is stored once, whatever happened to this call. None where the call
-            was no send.
+            was not ``send``.
+        ids: The same after ``send_many``, one per message.
     """
 
     def __init__(self, reason: str, id: str | None = None) -> None:
         super().__init__(reason)
         self.id = id
+        self.ids: list[str] = []
 
 
 class StorageFull(StorageUnavailable):

@@ -90,11 +90,11 @@ class Sender(BoundInbox):
             self._run_eager()
         return receipt
 
-    def send_many(self, messages: Iterable[tuple[str, Any]]) -> list[Receipt]:
+    def send_many(self, messages: Iterable[tuple[str, Any] | tuple[str, Any, str]]) -> list[Receipt]:
         """Store messages in one round trip, in the order given.
 
         Args:
-            messages: Pairs of session and body.
+            messages: Pairs of session and body, or triples with an id.
 
         Returns:
             One receipt per message.
@@ -102,13 +102,17 @@ class Sender(BoundInbox):
         Raises:
             InvalidSession, InvalidMessage, MessageTooLarge, ConfigurationError: Nothing was stored.
             InboxFull: Sessions without room refused theirs; the error's ``receipts`` has None for these.
-            StorageUnavailable: Redis did not answer; some may be stored.
+            StorageUnavailable: Redis did not answer and some may be stored; send again with the error's ``ids``.
         """
-        outgoing = [self._outgoing(session, body) for session, body in messages]
+        outgoing = [self._outgoing(*message) for message in messages]
         if not outgoing:
             return []
-        self._check_for(outgoing[0])
-        replies = self.store.send_many(outgoing)
+        try:
+            self.check()
+            replies = self.store.send_many(outgoing)
+        except StorageUnavailable as error:
+            error.ids = [decode_id(message.id) for message in outgoing]
+            raise
         receipts: list[Receipt | None] = []
         full: InboxFull | None = None
         for message, sent in zip(outgoing, replies, strict=True):

@@ -79,5 +79,8 @@ dispatched = Signal(name="inbox_dispatched", providing_args={"partition", "kicks
 dispatch_failed = Signal(name="inbox_dispatch_failed", providing_args={"what", "exception"})
 """The dispatcher could not reach ``what`` (Redis or the broker): ``exception``; it tries again by itself."""
 
+unverified = Signal(name="inbox_unverified", providing_args={"what"})
+"""Something that must hold could not be verified: ``what``; the server does not say."""
+
 predicate_failed = Signal(name="inbox_predicate_failed", providing_args={"setting", "exception"})
 """A callable among the settings raised: ``setting``, ``exception``; the message was stored as plain text."""

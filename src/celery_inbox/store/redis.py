@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, cast
 
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
-from celery_inbox.element import COMMAND, MESSAGE, Kind, decode_id
-from celery_inbox.errors import ConfigurationError, StorageFull, StorageUnavailable
+from celery_inbox.element import Kind
+from celery_inbox.errors import StorageUnavailable
+from celery_inbox.store import replies
+from celery_inbox.store.connection import Server, client_options, storage_error, storage_errors
 from celery_inbox.store.keys import Address, inbox_key, partition_prefix
 from celery_inbox.store.moves import (
     LOOK_AT,
@@ -45,70 +46,6 @@ MOST_AT_ONCE = 200
 """Messages that one script call stores at most, for other clients wait while it runs."""
 
 
-SCHEMES = ("redis://", "rediss://", "unix://")
-
-
-def redis_url(url: Any) -> str:
-    """Turn a setting or a broker URL into what redis-py reads.
-
-    Raises:
-        ConfigurationError: It is no address of a Redis.
-    """
-    first = str(url if isinstance(url, str) or not url else url[0]).split(";")[0]
-    if first.startswith("redis+socket://"):
-        path, _, query = first.removeprefix("redis+socket://").partition("?")
-        first = f"unix://{path}" + (f"?{query.replace('virtual_host=', 'db=')}" if query else "")
-    if not first.startswith(SCHEMES):
-        scheme = first.partition("://")[0] if "://" in first else first
-        raise ConfigurationError(
-            f"sessions live in Redis and the broker is {scheme!r}: "
-            "set inbox_redis_url to redis://, rediss:// or unix://"
-        )
-    return first
-
-
-def client_options(url: str, socket_timeout: float) -> dict[str, Any]:
-    """Options that bound a call: half of the time for the connection, half for the reply.
-
-    A call whose connection broke is sent once more; the scripts recognise it (section 4, calls that are sent twice).
-    """
-    timeouts = {"socket_timeout": socket_timeout / 2}
-    if not url.startswith("unix:"):
-        timeouts["socket_connect_timeout"] = socket_timeout / 2
-    return {**timeouts, "protocol": 2, "health_check_interval": 0}
-
-
-def storage_error(error: Exception, id: str | None = None) -> StorageUnavailable:
-    """Say what an error of redis-py means to a caller."""
-    caller_id = None if id is None else decode_id(id)
-    if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):
-        return StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", caller_id)
-    if isinstance(error, ResponseError):
-        return StorageUnavailable(f"Redis refused the call: {error}", caller_id)
-    return StorageUnavailable(f"Redis did not answer: {error or type(error).__name__}", caller_id)
-
-
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    """Turn redis-py's errors into ours."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise storage_error(error) from error
-
-
-def text(value: Any) -> str:
-    return cast("bytes", value).decode()
-
-
-def number(value: Any) -> int | None:
-    return None if value is None else int(value)
-
-
-def fields(flat: Sequence[bytes]) -> dict[str, str]:
-    return {text(key): text(value) for key, value in zip(flat[::2], flat[1::2], strict=True)}
-
-
 class RedisStore:
     """One inbox's sessions in Redis.
 
@@ -117,12 +54,14 @@ class RedisStore:
         StorageFull: Any method, when Redis is out of memory; the move has not happened.
     """
 
-    def __init__(self, url: str, namespace: str, inbox: str, terms: Terms, socket_timeout: float) -> None:
+    def __init__(
+        self, url: str, namespace: str, inbox: str, terms: Terms, socket_timeout: float, health_check: float = 0
+    ) -> None:
         self.terms = terms
         self._url = url
         self._namespace = namespace
         self._inbox = inbox
-        self._options = client_options(url, socket_timeout)
+        self._options = client_options(url, socket_timeout, health_check)
         retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
         self.client = redis.Redis.from_url(url, retry=retry, **self._options)
         self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (
@@ -175,21 +114,21 @@ class RedisStore:
             pipeline = self.client.pipeline(transaction=False)
             for key, arguments in calls:
                 pipeline.execute_command("EVALSHA", move.sha, 1, key, *arguments)
-            replies = pipeline.execute(raise_on_error=False)
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
         except (RedisError, OSError) as error:
             raise storage_error(error) from error
-        for number, reply in enumerate(replies):
-            if isinstance(reply, NoScriptError):
-                replies[number] = self._run(move, *calls[number])
-        return replies
+        for index, answer in enumerate(answers):
+            if isinstance(answer, NoScriptError):
+                answers[index] = self._run(move, *calls[index])
+        return answers
 
     def _ask_all(self, move: Script, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """Make many calls in one round trip; the first error is raised."""
-        replies = self._run_all(move, calls)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise storage_error(reply) from reply
-        return replies
+        answers = self._run_all(move, calls)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise storage_error(answer) from answer
+        return answers
 
     # The moves.
 
@@ -197,7 +136,7 @@ class RedisStore:
         """Record the layout unless it is recorded; the reply is what is recorded."""
         key = inbox_key(self._namespace, self._inbox)
         recorded = self._call("register", key, partitions=partitions, serializer=serializer)
-        return int(recorded[0]), text(recorded[1])
+        return int(recorded[0]), replies.text(recorded[1])
 
     def _sending(self, messages: Sequence[Outgoing], now: int | None) -> list[Any]:
         arguments = self._send.arguments(now=_at(now), terms=self._send_terms)
@@ -208,7 +147,7 @@ class RedisStore:
     def send(self, message: Outgoing, now: int | None = None) -> Sent:
         """Store a message: one round trip."""
         key = self.prefix(message.address.partition)
-        return _sent(self._run(self._send, key, self._sending((message,), now), message.id)[0])
+        return replies.sent(self._run(self._send, key, self._sending((message,), now), message.id)[0])
 
     def send_many(self, messages: Sequence[Outgoing], now: int | None = None) -> list[Sent]:
         """Store messages: one round trip for all, one call per partition or ``MOST_AT_ONCE`` messages of it."""
@@ -223,9 +162,9 @@ class RedisStore:
             group.append(number)
         calls = [(key, self._sending([messages[number] for number in group], now)) for key, group in groups]
         sent: list[Any] = [None] * len(messages)
-        for (_, group), replies in zip(groups, self._ask_all(self._send, calls), strict=True):
-            for number, reply in zip(group, replies, strict=True):
-                sent[number] = _sent(reply)
+        for (_, group), answers in zip(groups, self._ask_all(self._send, calls), strict=True):
+            for number, reply in zip(group, answers, strict=True):
+                sent[number] = replies.sent(reply)
         return sent
 
     async def asend(self, message: Outgoing) -> Sent:
@@ -234,9 +173,9 @@ class RedisStore:
         key, arguments = self.prefix(message.address.partition), self._sending((message,), None)
         try:
             try:
-                return _sent((await client.execute_command("EVALSHA", self._send.sha, 1, key, *arguments))[0])
+                return replies.sent((await client.execute_command("EVALSHA", self._send.sha, 1, key, *arguments))[0])
             except NoScriptError:
-                return _sent((await client.execute_command("EVAL", self._send.text, 1, key, *arguments))[0])
+                return replies.sent((await client.execute_command("EVAL", self._send.text, 1, key, *arguments))[0])
         except (RedisError, OSError) as error:
             raise storage_error(error, message.id) from error
 
@@ -251,7 +190,7 @@ class RedisStore:
 
     def touch(self, address: Address, now: int | None = None) -> int | None:
         """Push the debounce back."""
-        return number(self._call("touch", self.prefix(address.partition), now=_at(now), session=address.digest))
+        return replies.number(self._call("touch", self.prefix(address.partition), now=_at(now), session=address.digest))
 
     def _claiming(self, token: str, plan: Plan) -> dict[str, Any]:
         return {
@@ -274,7 +213,9 @@ class RedisStore:
     def claim(self, partition: str, token: str, plan: Plan, kick: str = "", now: int | None = None) -> Claim | None:
         """Lease the longest-due session of a partition."""
         claiming = self._claiming(token, plan)
-        return _claim(partition, self._call("claim", self.prefix(partition), now=_at(now), kick=kick, **claiming))
+        return replies.claim(
+            partition, self._call("claim", self.prefix(partition), now=_at(now), kick=kick, **claiming)
+        )
 
     def renew(self, claim: Claim, now: int | None = None) -> bool:
         """Extend a lease; False means lost."""
@@ -293,27 +234,26 @@ class RedisStore:
         """End a claim as handled; with a token, claim what is due next in the same call."""
         claiming = self._claiming(token, plan or Plan())
         outcome, handled, following = self._of_claim("ack", claim, now=_at(now), **claiming)
-        return Settled(cast("Any", text(outcome)), int(handled), next=_claim(claim.address.partition, following))
+        return Settled(
+            cast("Any", replies.text(outcome)), int(handled), next=replies.claim(claim.address.partition, following)
+        )
 
     def nack(self, claim: Claim, delay: int, reason: str = "", traceback: str = "", now: int | None = None) -> Settled:
         """End a claim as failed; a delay below 0 allows no further attempt."""
         reply = self._of_claim(
             "nack", claim, now=_at(now), delay=delay, reason=reason, traceback=traceback, max_dead=self.terms.max_dead
         )
-        outcome = cast("Any", text(reply[0]))
-        if outcome == "retry":
-            return Settled(outcome, retry_at=int(reply[1]))
-        if outcome == "dead":
-            return Settled(outcome, dead_id=text(reply[1]), evicted=tuple(map(text, reply[2])))
-        return Settled(outcome)
+        return replies.settled(reply)
 
     def cancel(self, address: Address, fence: int = 0, now: int | None = None) -> Cancelled:
         """Cancel the open batch, or settle one's own cancelled run with its fence."""
-        return cast(Cancelled, text(self._of_session("cancel", address, now=_at(now), fence=fence, **self._cutting)))
+        return cast(
+            Cancelled, replies.text(self._of_session("cancel", address, now=_at(now), fence=fence, **self._cutting))
+        )
 
     def release(self, claim: Claim, now: int | None = None) -> Settled:
         """Give a batch back; its attempt does not count."""
-        return Settled(cast("Any", text(self._of_claim("release", claim, now=_at(now)))))
+        return Settled(cast("Any", replies.text(self._of_claim("release", claim, now=_at(now)))))
 
     @property
     def _cutting(self) -> dict[str, int]:
@@ -328,24 +268,9 @@ class RedisStore:
 
     def reclaim(self, partition: str, outage: bool = False, now: int | None = None) -> list[Reclaimed]:
         """End leases that were not renewed."""
-        replies = self._call(
-            "reclaim",
-            self.prefix(partition),
-            now=_at(now),
-            lease=self.terms.lease,
-            outage=int(outage),
-            max_dead=self.terms.max_dead,
-        )
-        return [
-            Reclaimed(
-                Address(partition, text(digest), text(name)),
-                int(fence),
-                int(attempt),
-                cast("Any", text(outcome)),
-                text(batch),
-            )
-            for digest, name, fence, attempt, outcome, batch in replies
-        ]
+        limits = {"lease": self.terms.lease, "max_dead": self.terms.max_dead}
+        found = self._call("reclaim", self.prefix(partition), now=_at(now), outage=int(outage), **limits)
+        return [replies.reclaimed(partition, reply) for reply in found]
 
     def quarantine(self, claim: Claim, element: bytes) -> bool:
         """Set aside an element of the batch that cannot be read."""
@@ -357,15 +282,8 @@ class RedisStore:
         arguments = move.arguments(
             now=_at(now), nonce=nonce, slots=slots, lease=self.terms.lease, interval=self.terms.interval
         )
-        replies = self._ask_all(move, [(self.prefix(partition), arguments) for partition in partitions])
-        return [
-            Dispatch(
-                int(look_in),
-                int(expired),
-                (*((MESSAGE, text(kick)) for kick in m), *((COMMAND, text(kick)) for kick in c)),
-            )
-            for look_in, expired, m, c in replies
-        ]
+        calls = [(self.prefix(partition), arguments) for partition in partitions]
+        return [replies.dispatch(reply) for reply in self._ask_all(move, calls)]
 
     def unkick(self, partition: str, kicks: Sequence[tuple[Kind, str]]) -> int:
         """Forget kicks that could not be published."""
@@ -424,51 +342,18 @@ class RedisStore:
 
     def sessions(self, partition: str, first: int = 0, most: int = LOOK_AT) -> list[Listed]:
         """List a page of a partition's sessions."""
-        return [
-            Listed(text(name), cast(Any, text(state)), int(at), int(waiting), int(size), int(attempt))
-            for _, name, state, at, waiting, size, attempt in self._call(
-                "sessions", self.prefix(partition), first=first, most=most
-            )
-        ]
+        found = self._call("sessions", self.prefix(partition), first=first, most=most)
+        return [replies.listed(reply) for reply in found]
 
     def peek(self, address: Address, first: int = 0, last: int = 99) -> View | None:
         """Read a page of a session; None when there is none."""
-        flat, due, lease_end, stopped_until, waiting, batch, elements = self._call(
-            "peek", self.prefix(address.partition), session=address.digest, first=first, last=last
-        )
-        if not flat:
-            return None
-        found = fields(flat)
-        return View(
-            number(due),
-            number(lease_end),
-            number(stopped_until),
-            int(waiting),
-            found.get("batch"),
-            int(found.get("attempt", 0)),
-            number(found.get("fence")),
-            tuple(batch),
-            tuple(elements),
-        )
+        return replies.view(self._of_session("peek", address, first=first, last=last))
 
     def letters(self, partition: str, first: int = 0, last: int = 99) -> list[Letter]:
         """List a page of dead letters, oldest first."""
-        letters = []
-        for id, at, flat, elements in self._call("letters", self.prefix(partition), first=first, last=last):
-            found = fields(flat)
-            letters.append(
-                Letter(
-                    text(id),
-                    found["session"],
-                    int(at),
-                    int(found["attempts"]),
-                    found["reason"],
-                    found["traceback"],
-                    cast("Kind", found["kind"]),
-                    tuple(elements),
-                )
-            )
-        return letters
+        return [
+            replies.letter(reply) for reply in self._call("letters", self.prefix(partition), first=first, last=last)
+        ]
 
     def redrive(self, id: str, address: Address, debounce: int, max_wait: int, now: int | None = None) -> int:
         """Bring a dead letter back to its session."""
@@ -488,30 +373,20 @@ class RedisStore:
 
     def stats(self, partitions: Sequence[str]) -> list[Depths]:
         """Read counters and depths: one round trip for all."""
-        replies = self._ask_all(script("stats"), [(self.prefix(partition), []) for partition in partitions])
-        return [
-            Depths(
-                {name: int(value) for name, value in fields(counts).items() if int(value)},
-                int(due),
-                int(leased),
-                int(stopped),
-                int(kicks),
-                int(letters),
-                number(oldest),
-            )
-            for counts, due, leased, stopped, kicks, letters, oldest in replies
-        ]
+        calls: list[tuple[str, list[Any]]] = [(self.prefix(partition), []) for partition in partitions]
+        return [replies.depths(reply) for reply in self._ask_all(script("stats"), calls)]
 
-    def eviction_policy(self) -> str | None:
-        """Read ``maxmemory-policy``; None when the server does not say."""
+    def server(self) -> Server | None:
+        """Read what the server is; None when it does not say."""
         try:
             with storage_errors():
-                policy: str | None = self.client.info("memory").get("maxmemory_policy")
-                return policy
+                info = self.client.info()
         except StorageUnavailable as error:
             if isinstance(error.__cause__, ResponseError):
                 return None
             raise
+        version = str(info.get("redis_version", "0"))
+        return Server(tuple(int(part) for part in version.split(".") if part.isdigit()), info.get("maxmemory_policy"))
 
     def wakes(self, partitions: Sequence[str]) -> Any:
         """Subscribe to the calls that wake a dispatcher before its time."""
@@ -526,30 +401,9 @@ class RedisStore:
             message = subscription.get_message(timeout=seconds)
         if message is None:
             return None
-        partition, delay = text(message["data"]).split(" ")
+        partition, delay = replies.text(message["data"]).split(" ")
         return partition, int(delay)
 
 
 def _at(now: int | None) -> int | str:
     return CLOCK if now is None else now
-
-
-def _sent(reply: bytes) -> Sent:
-    words: list[Any] = reply.decode().split(" ")
-    return Sent(words[0], int(words[1]), int(words[2]), None if words[3] == "-" else int(words[3]), tuple(words[4:]))
-
-
-def _claim(partition: str, reply: Any) -> Claim | None:
-    if not reply:
-        return None
-    digest, name, fence, attempt, batch, kind, due_at, claimed_at, elements = reply
-    return Claim(
-        Address(partition, text(digest), text(name)),
-        int(fence),
-        int(attempt),
-        text(batch),
-        cast("Kind", text(kind)),
-        int(due_at),
-        int(claimed_at),
-        tuple(elements),
-    )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
 
 JOIN_TIMEOUT = 1.5
+HEALTH_CHECK = 20.0
+"""Seconds of silence after which the connection that listens for wakes is tested."""
 
 
 class BrokerAway(Exception):
@@ -35,7 +37,7 @@ class Dispatcher:
         self.inbox = inbox
         self.partitions = list(partitions)
         self.slots = slots
-        self.store = inbox.open_store()
+        self.store = inbox.open_store(health_check=HEALTH_CHECK)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
         self._look_at = dict.fromkeys(self.partitions, 0.0)

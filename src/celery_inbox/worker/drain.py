@@ -102,7 +102,7 @@ def read(inbox: BoundInbox, claim: Claim, lease: leases.Lease) -> Batch | Comman
 def ack(inbox: BoundInbox, claim: Claim, plan: Plan, lease: leases.Lease, follow: bool, runtime: float) -> Claim | None:
     """Settle a handled batch; asked until Redis answers, for an ack that is not heard is a batch handled twice."""
     following = token() if follow else ""
-    settled = until_answered(lambda: inbox.store.ack(claim, following, plan))
+    settled = lease.settle(lambda: inbox.store.ack(claim, following, plan))
     if settled.outcome == "lost":
         lease.lose()
     else:
@@ -122,7 +122,7 @@ def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: 
         raise error
     inbox, judged = task.inbox, verdict(error)
     if lease.cancelled and isinstance(error, Exception):
-        outcome = until_answered(lambda: inbox.store.cancel(claim.address, claim.fence))
+        outcome = lease.settle(lambda: inbox.store.cancel(claim.address, claim.fence))
         signals.cancelled.send(sender=inbox, session=claim.address.session, outcome=outcome)
         return None
     if judged == "ack":
@@ -134,7 +134,7 @@ def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: 
     behind = cause(error)
     told = "".join(traceback.format_exception(behind))[-MAX_TRACEBACK:]
     reason = f"{name_of(error)}: {behind}"[:MAX_TRACEBACK]
-    settled = until_answered(lambda: inbox.store.nack(claim, delay, reason, told))
+    settled = lease.settle(lambda: inbox.store.nack(claim, delay, reason, told))
     tell(inbox, claim, lease, settled, error)
     if not isinstance(error, Exception):
         raise error

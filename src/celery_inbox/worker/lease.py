@@ -6,16 +6,19 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from celery_inbox.element import CorruptElement, NewerElement
 from celery_inbox.errors import StorageUnavailable
 from celery_inbox.message import Message
 from celery_inbox.observe import signals
 from celery_inbox.store.moves import Claim
+from celery_inbox.worker.patience import until_answered
 
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
+
+T = TypeVar("T")
 
 TICKS_PER_LEASE = 6
 LONGEST_TICK = 0.5
@@ -29,6 +32,7 @@ class Lease:
         self.claim = claim
         self.lost = False
         self.cancelled = False
+        self._settling = False
         self._when_cancelled: Callable[[], object] | None = None
         self._inbox = inbox
         self._store = inbox.store
@@ -52,7 +56,7 @@ class Lease:
     def _ask(self) -> None:
         standing = self._store.standing(self.claim)
         if standing == "lost":
-            self.lose()
+            self._find_lost()
         elif standing == "cancelled":
             self.cancelled = True
             if self._when_cancelled is not None:
@@ -85,6 +89,16 @@ class Lease:
         if self._store.renew(self.claim):
             self._renew_at = time.monotonic() + self._every
         else:
+            self._find_lost()
+
+    def settle(self, call: Callable[[], T]) -> T:
+        """End the claim by a call that is repeated until Redis answers; its reply tells whether the lease was lost."""
+        self._settling = True
+        return until_answered(call)
+
+    def _find_lost(self) -> None:
+        # A settlement under way may have been carried out already: what it ended is not lost.
+        if not self._settling:
             self.lose()
 
     def lose(self) -> None:

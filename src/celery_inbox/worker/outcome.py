@@ -22,6 +22,10 @@ REFUSED = {
     "ignore_result": "a kick has no result",
     "typing": "a handler takes one batch",
     "default_retry_delay": "say backoff",
+    "queue": "an inbox has queues of its own, one per partition",
+    "exchange": "an inbox has queues of its own, one per partition",
+    "routing_key": "an inbox has queues of its own, one per partition",
+    "expires": "a late kick is harmless",
 }
 
 Verdict = Literal["ack", "nack", "dead"]
