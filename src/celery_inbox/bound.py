@@ -18,10 +18,12 @@ from celery_inbox.errors import ConfigurationError
 from celery_inbox.observe import signals
 from celery_inbox.settings import Settings, check_known, check_name, resolve
 from celery_inbox.store.connection import redis_url
+from celery_inbox.store.keys import COMMAND_PARTITION, partition_of_batch
 from celery_inbox.store.moves import Store, Terms
 from celery_inbox.store.redis import RedisStore
 from celery_inbox.worker import bootstep, registry
 from celery_inbox.worker.outcome import check_options
+from celery_inbox.worker.partitions import all_partitions
 from celery_inbox.worker.task import HandlerTask
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -194,6 +196,24 @@ class BoundInbox:
         settings = self.settings
         url = redis_url(settings.redis_url or self.app.conf.broker_url)
         return RedisStore(url, settings.namespace, self.name, Terms.of(settings), settings.socket_timeout, health_check)
+
+    def partition_names(self) -> list[str]:
+        """Every partition: the numbered ones, then that of the commands."""
+        return [*all_partitions(self.settings.partitions), COMMAND_PARTITION]
+
+    def evict_dead(self) -> tuple[str, ...]:
+        """Delete the oldest dead letters beyond ``max_dead``; their ids are the reply."""
+        store, names = self.store, self.partition_names()
+        counts = {name: depth.letters for name, depth in zip(names, store.stats(names), strict=True)}
+        excess = sum(counts.values()) - self.settings.max_dead
+        if excess <= 0:
+            return ()
+        letters = [letter for name in names if counts[name] for letter in store.letters(name, 0, excess - 1)]
+        letters.sort(key=lambda letter: (letter.at, letter.id))
+        oldest = [letter.id for letter in letters[:excess]]
+        for id in oldest:
+            store.purge(partition_of_batch(id), id, evicted=True)
+        return tuple(oldest)
 
     def check(self) -> None:
         """Compare settings and server with what this inbox needs; once per process, before the first write.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from celery_inbox.element import COMMAND, MESSAGE, encode_id
@@ -11,10 +11,9 @@ from celery_inbox.message import DeadLetter, Message, SessionInfo, SessionView, 
 from celery_inbox.observe import signals
 from celery_inbox.sender import Sender
 from celery_inbox.settings import ms
-from celery_inbox.store.keys import COMMAND_PARTITION, Address, command_address
+from celery_inbox.store.keys import COMMAND_PARTITION, Address, command_address, partition_of_batch
 from celery_inbox.store.moves import LATENESS, LOOK_AT, NEVER, SIZES, Letter, Outgoing
 from celery_inbox.worker.identity import token
-from celery_inbox.worker.partitions import all_partitions
 
 
 class Inbox(Sender):
@@ -194,10 +193,6 @@ class Inbox(Sender):
 
     # All sessions.
 
-    def partition_names(self) -> Sequence[str]:
-        """Every partition: the numbered ones, then that of the commands."""
-        return [*all_partitions(self.settings.partitions), COMMAND_PARTITION]
-
     def sessions(self) -> Iterator[SessionInfo]:
         """List the sessions that have messages, partition by partition: due ones first, then running, then stopped.
 
@@ -301,11 +296,6 @@ class Inbox(Sender):
 
 ENDS = ("handled", "dead", "dropped", "removed", "cancelled", "quarantined")
 """What becomes of accepted messages; promise 8 adds them up."""
-
-
-def partition_of_batch(batch_id: str) -> str:
-    """A batch is named after its partition and its first fence."""
-    return batch_id.rpartition("-")[0]
 
 
 def histogram(name: str, bounds: tuple[int, ...], counts: dict[str, int]) -> dict[str, int]:

@@ -81,6 +81,11 @@ def command_address(session: str, id: str) -> Address:
     return Address(COMMAND_PARTITION, digest_of(encode_session(session) + b"\0" + id.encode()), session)
 
 
+def partition_of_batch(batch_id: str) -> str:
+    """Name the partition of a batch, which is called after its partition and its first fence."""
+    return batch_id.rpartition("-")[0]
+
+
 def partition_prefix(namespace: str, inbox: str, partition: str) -> str:
     """First part of every key of a partition; the braces keep them in one slot of a cluster."""
     return f"{namespace}:{PROTOCOL}:{{{inbox}.{partition}}}"

@@ -440,9 +440,14 @@ class MemoryStore:
             partition.arm(address.digest, now)
         return len(letter.elements)
 
-    def purge(self, partition: str, id: str) -> int:
-        letter = self._at(partition)[0].letters.pop(id, None)
-        return 0 if letter is None else len(letter.elements)
+    def purge(self, partition: str, id: str, evicted: bool = False) -> int:
+        slice_ = self._at(partition)[0]
+        letter = slice_.letters.pop(id, None)
+        if letter is None:
+            return 0
+        if evicted:
+            slice_.counts["dead_evicted"] += len(letter.elements)
+        return len(letter.elements)
 
     # Reading.
 

@@ -336,9 +336,9 @@ class RedisStore:
         removed, dead = self._call("forget", self.prefix(partition), now=_at(now), wanted=session, digest=digest)
         return int(removed), int(dead)
 
-    def purge(self, partition: str, id: str) -> int:
-        """Delete a dead letter for good."""
-        return int(self._call("purge", self.prefix(partition), id=id))
+    def purge(self, partition: str, id: str, evicted: bool = False) -> int:
+        """Delete a dead letter for good; evicted ones are counted."""
+        return int(self._call("purge", self.prefix(partition), id=id, evicted=int(evicted)))
 
     def sessions(self, partition: str, first: int = 0, most: int = LOOK_AT) -> list[Listed]:
         """List a page of a partition's sessions."""

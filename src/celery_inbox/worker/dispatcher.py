@@ -139,7 +139,7 @@ class Dispatcher:
                     outcome=ended.outcome,
                 )
             elif ended.outcome == "dead":
-                bury(self.inbox, ended.address, ended.batch_id, ended.attempt, "crashed")
+                bury(self.inbox, ended.address, ended.batch_id, ended.attempt, "crashed", ())
 
     def _publish(self, partition: str, reply: Dispatch) -> None:
         if self._producer is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celery.exceptions import Retry
 
@@ -21,6 +22,7 @@ from celery_inbox.worker.patience import until_answered
 
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
+    from celery_inbox.store.keys import Address
     from celery_inbox.worker.task import HandlerTask
 
 MOST_SESSIONS = 1000
@@ -163,8 +165,13 @@ def tell(inbox: BoundInbox, claim: Claim, lease: leases.Lease, settled: Settled,
         lease.lose()
 
 
-def bury(inbox: Any, address: Any, batch_id: str, attempts: int, reason: str, evicted: tuple[str, ...] = ()) -> None:
-    """Send the signals of a dead letter."""
+def bury(
+    inbox: BoundInbox, address: Address, batch_id: str, attempts: int, reason: str, evicted: tuple[str, ...]
+) -> None:
+    """Send the signals of a dead letter, and make room for it among those of the other partitions."""
     signals.dead.send(sender=inbox, address=address, batch_id=batch_id, attempts=attempts, reason=reason)
+    with contextlib.suppress(StorageUnavailable):
+        # If not now, the next dead letter makes room for both.
+        evicted += inbox.evict_dead()
     if evicted:
         signals.dead_evicted.send(sender=inbox, ids=evicted)
