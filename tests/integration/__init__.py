@@ -1,0 +1,1 @@
+"""Real Redis, real brokers, real workers."""
