@@ -187,7 +187,14 @@ def from_app(conf: Mapping[str, Any], name: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: It holds an unknown ``inbox_…`` setting.
     """
-    shared = {key[len(PREFIX) :]: conf[key] for key in conf if key.startswith(PREFIX) and key != "inbox_settings"}
+    # ``config_from_object(…, namespace="CELERY")`` keeps its keys as CELERY_INBOX_DEBOUNCE.
+    namespace = (getattr(conf, "prefix", None) or "").lower()
+    keys = {key.lower().removeprefix(namespace): key for key in conf if isinstance(key, str)}
+    shared = {
+        name[len(PREFIX) :]: conf[key]
+        for name, key in keys.items()
+        if name.startswith(PREFIX) and name != "inbox_settings"
+    }
     check_known(shared, "app.conf")
     own = (conf.get("inbox_settings") or {}).get(name, {})
     check_known(own, f"app.conf.inbox_settings[{name!r}]")

@@ -100,7 +100,6 @@ def test_thousands_of_due_sessions_are_a_handful_of_kicks(
 
 @pytest.mark.leaves_work
 @pytest.mark.settings(partitions=1, debounce=0.0, max_wait=0.0, lease=0.5, dispatch_interval=0.25)
-@pytest.mark.xfail(strict=True, reason="a kick that is older than a lease is published again though it lies there")
 def test_kicks_do_not_pile_up_while_all_slots_are_busy(
     celery_setup: CeleryTestSetup, inbox: Inbox, broker: redis.Redis, follower: Follower
 ) -> None:

@@ -68,8 +68,9 @@ SAID = st.fixed_dictionaries(
         "flush": st.sampled_from([False, False, False, True]),
     }
 )
-BACK = st.integers(0, 3)
-"""How far back in the history: 0 is the latest."""
+BACK = st.sampled_from([0, 0, 0, 0, 1, 2, 3])
+"""How far back in the history: 0 is the latest that is still held."""
+RARELY = st.sampled_from([True, False, False, False])
 FOREIGN = st.sampled_from([b"junk", b"1 m a 1 x - id {}", b"2 from the future", b""])
 
 
@@ -307,7 +308,12 @@ class Histories(RuleBasedStateMachine):
             self.move(pause, lambda store: store.quarantine(claim, element))
 
     def earlier(self, back: int) -> Claim:
-        return self.claims[-1 - back % len(self.claims)]
+        """A claim of the history; for 0, one that is held if there is any."""
+        sessions = self.memory.partitions["0"].sessions
+        held = [
+            claim for claim in self.claims if getattr(sessions.get(claim.address.digest), "fence", 0) == claim.fence
+        ]
+        return held[-1] if held and not back else self.claims[-1 - back % len(self.claims)]
 
     @precondition(lambda self: self.before.leased)
     @rule(pause=PAUSES, outage=st.sampled_from([False, False, False, True]))
@@ -331,9 +337,11 @@ class Histories(RuleBasedStateMachine):
         self.move(pause, lambda store: store.unkick("0", self.kicks[-many:]))
 
     @precondition(lambda self: self.before.sessions)
-    @rule(pause=PAUSES, worker=WORKERS)
-    def stop(self, pause: int, worker: str) -> None:
+    @rule(pause=PAUSES, worker=WORKERS, really=RARELY)
+    def stop(self, pause: int, worker: str, really: bool) -> None:
         """Stop a worker."""
+        if not really:
+            return
         self.move(pause, lambda store: store.stop(["0"], worker, self.now))
 
     @precondition(lambda self: self.before.letters)
@@ -376,9 +384,11 @@ class Histories(RuleBasedStateMachine):
         self.move(pause, lambda store: store.cancel(claim.address, claim.fence, self.now))
 
     @precondition(lambda self: self.before.sessions)
-    @rule(pause=PAUSES, session=SESSIONS, duration=st.sampled_from([0, 60_000, 600_000]))
-    def pause_session(self, pause: int, session: str, duration: int) -> None:
+    @rule(pause=PAUSES, session=SESSIONS, duration=st.sampled_from([0, 60_000, 600_000]), really=RARELY)
+    def pause_session(self, pause: int, session: str, duration: int, really: bool) -> None:
         """Pause."""
+        if not really:
+            return
         self.move(pause, lambda store: store.pause(address(session, 1), duration, self.now))
 
     @precondition(lambda self: self.before.stopped)
@@ -388,9 +398,11 @@ class Histories(RuleBasedStateMachine):
         self.move(pause, lambda store: store.resume(address(session, 1), self.now))
 
     @precondition(lambda self: self.before.sessions)
-    @rule(pause=PAUSES, session=SESSIONS, page=st.integers(1, 3))
-    def drop(self, pause: int, session: str, page: int) -> None:
+    @rule(pause=PAUSES, session=SESSIONS, page=st.integers(1, 3), really=RARELY)
+    def drop(self, pause: int, session: str, page: int, really: bool) -> None:
         """Drop, twice with one ticket, then read what was dropped."""
+        if not really:
+            return
         self.serial += 1
         ticket = f"ticket-{self.serial}"
         for _ in range(2):
@@ -416,9 +428,11 @@ class Histories(RuleBasedStateMachine):
         self.move(pause, lambda store: store.replace(other, self.now))
 
     @precondition(lambda self: self.before.sessions)
-    @rule(pause=PAUSES, session=SESSIONS, searching=st.booleans())
-    def forget(self, pause: int, session: str, searching: bool) -> None:
+    @rule(pause=PAUSES, session=SESSIONS, searching=st.booleans(), really=RARELY)
+    def forget(self, pause: int, session: str, searching: bool, really: bool) -> None:
         """Forget, with the digest or without."""
+        if not really:
+            return
         digest = "" if searching else address(session, 1).digest
         self.move(pause, lambda store: store.forget("0", session, digest, self.now), deleted=lambda reply: reply[1])
 

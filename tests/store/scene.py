@@ -105,9 +105,16 @@ class Scene:
         self.look()
         return due
 
-    def plan(self, kind: Kind = MESSAGE, max_attempts: int = 5, worker: str = "worker") -> Plan:
+    def plan(
+        self,
+        kind: Kind = MESSAGE,
+        max_attempts: int = 5,
+        worker: str = "worker",
+        on_exhausted: str = "park",
+        on_cancel: str = "ack",
+    ) -> Plan:
         """Build what a claim says of its handler."""
-        return Plan(kind, max_attempts, "park", worker)
+        return Plan(kind, max_attempts, on_exhausted, worker, on_cancel)
 
     def claim(self, token: str = "", kick: str = "", **plan: Any) -> Claim | None:
         """Claim what is due longest; a token of its own unless one is given."""
@@ -161,9 +168,9 @@ class Scene:
         self.look()
         return moved
 
-    def dispatch(self, nonce: str = "k", slots: int = 1) -> Dispatch:
-        """Ask what the partition needs."""
-        (needs,) = self.store.dispatch(["0"], nonce, slots, self.now)
+    def dispatch(self, nonce: str = "k", slots: int = 1, queued: int = -1) -> Dispatch:
+        """Ask what the partition needs; queued says how many old kicks still lie in the broker."""
+        (needs,) = self.store.dispatch(["0"], nonce, slots, self.now, queued)
         self.look()
         return needs
 
@@ -191,6 +198,65 @@ class Scene:
         brought = self.store.redrive(letter.id, address(letter.session, 1), DEBOUNCE, MAX_WAIT, self.now)
         self.look()
         return brought
+
+    def flush(self, session: str = "s") -> int:
+        """Make what waits due now."""
+        many = self.store.flush(address(session, 1), self.now)
+        self.look()
+        return many
+
+    def take_new(self, claim: Claim, known: int | None = None) -> list[str] | None:
+        """Let what arrived meanwhile join; its ids are the reply."""
+        taken = self.store.take_new(claim, len(claim.elements) if known is None else known)
+        self.look()
+        return None if taken is None else ids(taken)
+
+    def cancel(self, session: str = "s", claim: Claim | None = None) -> str:
+        """Cancel from outside, or settle a cancelled claim."""
+        said = self.store.cancel(address(session, 1), claim.fence if claim else 0, self.now)
+        self.look()
+        return said
+
+    def pause(self, session: str = "s", duration: int = 0) -> None:
+        """Stop a session."""
+        self.store.pause(address(session, 1), duration, self.now)
+        self.look()
+
+    def resume(self, session: str = "s") -> bool:
+        """Let a session go on."""
+        was_stopped = self.store.resume(address(session, 1), self.now)
+        self.look()
+        return was_stopped
+
+    def drop(self, session: str = "s", ticket: str = "ticket") -> int:
+        """Take out what waits."""
+        many = self.store.drop(address(session, 1), ticket, self.now)
+        self.look()
+        return many
+
+    def remove(self, id: str, session: str = "s") -> bool:
+        """Take one message out."""
+        removed = self.store.remove(address(session, 1), id, self.now)
+        self.look()
+        return removed
+
+    def replace(self, id: str, session: str = "s", **given: Any) -> str:
+        """Give a message another body."""
+        said = self.store.replace(self.outgoing(id, session, **given), self.now)
+        self.look()
+        return said
+
+    def forget(self, session: str = "s", searching: bool = False) -> tuple[int, int]:
+        """Delete everything about a session."""
+        digest = "" if searching else address(session, 1).digest
+        deleted = self.store.forget("0", session, digest, self.now)
+        self.look()
+        return deleted
+
+    def waiting(self, session: str = "s") -> list[str]:
+        """Ids of what waits."""
+        view = self.peek(session, last=-1)
+        return ids(view.elements) if view else []
 
     def stats(self) -> Depths:
         """Read counters and depths."""

@@ -66,9 +66,23 @@ def test_a_kick_that_is_lost_is_forgotten_after_a_lease(scene: Scene) -> None:
     scene.send("a", flush=True)
     scene.dispatch("one")
     scene.wait(29_999)
-    assert scene.dispatch("two").kicks == ()
+    assert scene.dispatch("two").old_kicks == 0
     scene.wait(1)
-    assert len(scene.dispatch("three").kicks) == 1
+    assert scene.dispatch("three").old_kicks == 1
+    assert len(scene.dispatch("four", queued=0).kicks) == 1
+
+
+def test_an_old_kick_that_still_lies_in_the_broker_is_not_published_again(scene: Scene) -> None:
+    """All slots are busy for many leases: the broker holds what it held."""
+    scene.send("a", "one", flush=True)
+    scene.send("b", "two", flush=True)
+    assert len(scene.dispatch("one").kicks) == 2
+    for _ in range(3):
+        scene.wait(30_000)
+        assert scene.dispatch("two") == scene.dispatch("three", queued=-1)
+        assert scene.dispatch("four", queued=2).kicks == ()
+    scene.wait(30_000)
+    assert len(scene.dispatch("five", queued=1).kicks) == 1
 
 
 def test_a_kick_that_started_makes_room_for_the_next(scene: Scene) -> None:

@@ -13,7 +13,7 @@ import celery_inbox
 ROOM = Path(celery_inbox.__file__).parent
 MODULES = sorted(ROOM.rglob("*.py"))
 LIMIT = 420
-LONGER = {"store/memory.py": 800, "store/redis.py": 560, "inbox.py": 560}
+LONGER = {"store/memory.py": 520, "store/redis.py": 600, "inbox.py": 560}
 """Known to be longer: the whole protocol, its calls, the public face."""
 FORBIDDEN = {"utils", "util", "common", "helpers", "helper", "base", "core", "misc", "tools"}
 TWO_IDEAS = {

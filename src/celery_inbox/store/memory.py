@@ -288,11 +288,19 @@ class MemoryStore:
 
     # Dispatching.
 
-    def dispatch(self, partitions: Sequence[str], nonce: str, slots: int, now: int | None = None) -> list[Dispatch]:
-        return [self._dispatch(*self._at(name, now), nonce, slots) for name in partitions]
+    def dispatch(
+        self, partitions: Sequence[str], nonce: str, slots: int, now: int | None = None, queued: int = -1
+    ) -> list[Dispatch]:
+        return [self._dispatch(*self._at(name, now), nonce, slots, queued) for name in partitions]
 
-    def _dispatch(self, partition: Partition, now: int, nonce: str, slots: int) -> Dispatch:
-        partition.kicks = {kick: at for kick, at in partition.kicks.items() if at > now - self.terms.lease}
+    def _dispatch(self, partition: Partition, now: int, nonce: str, slots: int, queued: int) -> Dispatch:
+        partition.looked_at = now
+        old = sorted((at, kick) for kick, at in partition.kicks.items() if at <= now - self.terms.lease)
+        if queued >= 0:
+            for _, kick in old[queued:]:
+                del partition.kicks[kick]
+            partition.kicks.update({kick: now for _, kick in old[:queued]})
+            old = []
         over = sorted((end, digest) for digest, end in partition.stopped.items() if end <= now)
         for _, digest in over[:LOOK_AT]:
             partition.arm(digest, now)
@@ -311,7 +319,7 @@ class MemoryStore:
         if partition.leased and partition.grace_until <= now:
             expired = sum(end <= now for end in partition.leased.values())
             look_at = min(look_at, max(min(partition.leased.values()), now))
-        return Dispatch(look_at - now, expired, tuple(kicks))
+        return Dispatch(look_at - now, expired, len(old), tuple(kicks))
 
     def unkick(self, partition: str, kicks: Sequence[tuple[Kind, str]]) -> int:
         recorded = self._at(partition)[0].kicks
@@ -491,6 +499,7 @@ class MemoryStore:
                     len(found.kicks),
                     len(found.letters),
                     min(found.due.values(), default=None),
+                    found.looked_at,
                 )
             )
         return depths

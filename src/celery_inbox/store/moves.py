@@ -186,6 +186,8 @@ class Dispatch:
     """Milliseconds until the dispatcher should look again."""
     expired: int
     """Leases that have ended and wait for reclaim."""
+    old_kicks: int = 0
+    """Kicks that were published longer than a lease ago: lost, or still in the broker."""
     kicks: tuple[tuple[Kind, str], ...] = ()
     """Kicks to publish: kind and id."""
 
@@ -247,6 +249,8 @@ class Depths:
     kicks: int = 0
     letters: int = 0
     oldest_due_at: int | None = None
+    looked_at: int | None = None
+    """When a dispatcher looked at the partition last, Unix ms; None: never."""
 
 
 class Store(Protocol):
@@ -272,7 +276,9 @@ class Store(Protocol):
     def cancel(self, address: Address, fence: int = 0, now: int | None = None) -> Cancelled: ...
     def reclaim(self, partition: str, outage: bool = False, now: int | None = None) -> list[Reclaimed]: ...
     def quarantine(self, claim: Claim, element: bytes) -> bool: ...
-    def dispatch(self, partitions: Sequence[str], nonce: str, slots: int, now: int | None = None) -> list[Dispatch]: ...
+    def dispatch(
+        self, partitions: Sequence[str], nonce: str, slots: int, now: int | None = None, queued: int = -1
+    ) -> list[Dispatch]: ...
     def unkick(self, partition: str, kicks: Sequence[tuple[Kind, str]]) -> int: ...
     def stop(self, partitions: Sequence[str], worker: str, now: int | None = None) -> None: ...
     def pause(self, address: Address, duration: int, now: int | None = None) -> None: ...

@@ -117,6 +117,7 @@ class Partition:
     rests: dict[str, int] = field(default_factory=dict)
     pauses: dict[str, int] = field(default_factory=dict)
     stopping: dict[str, int] = field(default_factory=dict)
+    looked_at: int | None = None
     letters: dict[str, Letter] = field(default_factory=dict)
     dropped: dict[str, list[bytes]] = field(default_factory=dict)
     corrupt: list[bytes] = field(default_factory=list)

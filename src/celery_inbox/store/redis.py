@@ -276,11 +276,21 @@ class RedisStore:
         """Set aside an element of the batch that cannot be read."""
         return bool(self._of_claim("quarantine", claim, element=element))
 
-    def dispatch(self, partitions: Sequence[str], nonce: str, slots: int, now: int | None = None) -> list[Dispatch]:
-        """Decide what each partition needs: one round trip for all."""
+    def dispatch(
+        self, partitions: Sequence[str], nonce: str, slots: int, now: int | None = None, queued: int = -1
+    ) -> list[Dispatch]:
+        """Decide what each partition needs: one round trip for all.
+
+        With ``queued``, that many old kicks are known to lie in the broker and the others are forgotten.
+        """
         move = script("dispatch")
         arguments = move.arguments(
-            now=_at(now), nonce=nonce, slots=slots, lease=self.terms.lease, interval=self.terms.interval
+            now=_at(now),
+            nonce=nonce,
+            slots=slots,
+            lease=self.terms.lease,
+            interval=self.terms.interval,
+            queued=queued,
         )
         calls = [(self.prefix(partition), arguments) for partition in partitions]
         return [replies.dispatch(reply) for reply in self._ask_all(move, calls)]

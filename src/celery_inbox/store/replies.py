@@ -60,9 +60,9 @@ def reclaimed(partition: str, reply: Any) -> Reclaimed:
 
 
 def dispatch(reply: Any) -> Dispatch:
-    look_in, expired, messages, commands = reply
+    look_in, expired, old, messages, commands = reply
     kicks = [(MESSAGE, text(kick)) for kick in messages] + [(COMMAND, text(kick)) for kick in commands]
-    return Dispatch(int(look_in), int(expired), tuple(kicks))
+    return Dispatch(int(look_in), int(expired), int(old), tuple(kicks))
 
 
 def view(reply: Any) -> View | None:
@@ -104,6 +104,7 @@ def letter(reply: Any) -> Letter:
 
 
 def depths(reply: Any) -> Depths:
-    counts, due, leased, stopped, kicks, letters, oldest = reply
+    counts, due, leased, stopped, kicks, letters, oldest, looked_at = reply
     counted = {name: int(value) for name, value in fields(counts).items() if int(value)}
-    return Depths(counted, int(due), int(leased), int(stopped), int(kicks), int(letters), number(oldest))
+    sizes = map(int, (due, leased, stopped, kicks, letters))
+    return Depths(counted, *sizes, oldest_due_at=number(oldest), looked_at=number(looked_at))

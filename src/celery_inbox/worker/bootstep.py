@@ -34,10 +34,10 @@ class Service:
     def __init__(self, dispatchers: list[Dispatcher], identity: str) -> None:
         self.dispatchers = dispatchers
         self.identity = identity
-        self._farewells: list[threading.Thread] = []
+        self.farewells: list[threading.Thread] = []
 
     def start(self) -> None:
-        worker_shutting_down.connect(self._farewell, weak=False, dispatch_uid=("celery_inbox", self.identity))
+        worker_shutting_down.connect(self.farewell, weak=False, dispatch_uid=("celery_inbox", self.identity))
         for dispatcher in self.dispatchers:
             dispatcher.start()
 
@@ -45,14 +45,14 @@ class Service:
         worker_shutting_down.disconnect(dispatch_uid=("celery_inbox", self.identity))
         for dispatcher in self.dispatchers:
             dispatcher.stop()
-        for farewell in self._farewells:
+        for farewell in self.farewells:
             farewell.join(JOIN_TIMEOUT)
 
-    def _farewell(self, **_: Any) -> None:
+    def farewell(self, **_: Any) -> None:
         """From now on this worker claims nothing, and what it holds is released if it must be killed."""
         farewell = threading.Thread(target=self._mark_stopping, name="inbox-farewell", daemon=True)
         farewell.start()
-        self._farewells.append(farewell)
+        self.farewells.append(farewell)
 
     def _mark_stopping(self) -> None:
         for dispatcher in self.dispatchers:
@@ -106,8 +106,22 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
                 signals.dispatch_failed.send(sender=found, what="Redis", exception=error)
             except ConfigurationError as error:
                 raise SystemExit(f"celery-inbox: {error}") from error
-        dispatchers = [Dispatcher(found, partitions, worker.concurrency) for found, partitions in self.served.items()]
-        return Service(dispatchers, self.identity)
+        slots = 1 if pool_name(worker.pool_cls) == "solo" else worker.concurrency
+        dispatchers = [Dispatcher(found, partitions, slots) for found, partitions in self.served.items()]
+        service = Service(dispatchers, self.identity)
+        self._hear_soft_shutdown(worker, service)
+        return service
+
+    def _hear_soft_shutdown(self, worker: Any, service: Service) -> None:
+        """Celery says that it shuts down only after it has waited for ``worker_soft_shutdown_timeout``."""
+        wait = getattr(worker, "wait_for_soft_shutdown", None)
+        if wait is not None:
+
+            def say_farewell_and_wait() -> None:
+                service.farewell()
+                wait()
+
+            worker.wait_for_soft_shutdown = say_farewell_and_wait
 
 
 def served_by(inboxes: dict[str, BoundInbox], words: list[str], named: list[str]) -> dict[BoundInbox, list[str]]:
@@ -129,13 +143,18 @@ def served_by(inboxes: dict[str, BoundInbox], words: list[str], named: list[str]
     return {inboxes[name]: partitions for name, partitions in served.items()}
 
 
+def pool_name(pool: Any) -> str:
+    """Name of a pool class as ``-P`` has it."""
+    return str(getattr(pool, "__module__", "")).rpartition(".")[2]
+
+
 def check_pool(inbox: BoundInbox, pool: Any) -> None:
     """Refuse async handlers where their event loop thread cannot be.
 
     Raises:
         ConfigurationError: The pool is gevent or eventlet and a handler is async.
     """
-    name = getattr(pool, "__module__", "").rpartition(".")[2]
+    name = pool_name(pool)
     for task in inbox.handlers.values():
         if name in GREEN_POOLS and inspect.iscoroutinefunction(task.run):
             raise ConfigurationError(

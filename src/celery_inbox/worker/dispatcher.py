@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery_inbox.errors import StorageUnavailable
 from celery_inbox.observe import signals
-from celery_inbox.store.moves import Dispatch
+from celery_inbox.store.moves import Dispatch, Store
 from celery_inbox.worker.drain import bury
 from celery_inbox.worker.patience import pause
 from celery_inbox.worker.queues import queue_of
@@ -108,48 +108,47 @@ class Dispatcher:
         self._asked_at = time.monotonic()
 
     def _act(self, partition: str, reply: Dispatch) -> None:
+        if reply.old_kicks:
+            self._count_again(partition)
         if reply.expired:
-            self._reclaim(partition)
+            reclaim(self.inbox, self.store, partition)
             self._look_at[partition] = 0.0
         if reply.kicks:
             try:
                 self._publish(partition, reply)
             except Exception as error:
                 self.store.unkick(partition, reply.kicks)
-                self._hang_up()
-                raise BrokerAway(error) from error
+                raise self._broker_away(error) from error
             signals.dispatched.send(sender=self.inbox, partition=partition, kicks=len(reply.kicks))
 
-    def _reclaim(self, partition: str) -> None:
-        for ended in self.store.reclaim(partition):
-            signals.reclaimed.send(
-                sender=self.inbox,
-                address=ended.address,
-                fence=ended.fence,
-                attempt=ended.attempt,
-                outcome=ended.outcome,
-                batch_id=ended.batch_id,
-            )
-            if ended.outcome in ("held", "isolated"):
-                signals.exhausted.send(
-                    sender=self.inbox,
-                    address=ended.address,
-                    batch_id=ended.batch_id,
-                    attempts=ended.attempt,
-                    outcome=ended.outcome,
-                )
-            elif ended.outcome == "dead":
-                bury(self.inbox, ended.address, ended.batch_id, ended.attempt, "crashed", ())
+    def _count_again(self, partition: str) -> None:
+        """Kicks that nobody took for a lease are lost, unless they wait in the broker for a slot."""
+        try:
+            queue = queue_of(self.inbox, partition)(self._open().channel)
+            queue.declare()
+            queued = queue.queue_declare(passive=True).message_count
+        except Exception as error:
+            raise self._broker_away(error) from error
+        [reply] = self.store.dispatch([partition], os.urandom(6).hex(), self.slots, queued=queued)
+        self._act(partition, reply)
 
-    def _publish(self, partition: str, reply: Dispatch) -> None:
+    def _broker_away(self, error: Exception) -> BrokerAway:
+        self._hang_up()
+        return BrokerAway(error)
+
+    def _open(self) -> Any:
+        """The one producer of this dispatcher."""
         if self._producer is None:
             self._connection = self.inbox.app.connection_for_write()
             self._connection.connect()
             self._producer = self.inbox.app.amqp.Producer(self._connection.channel())
-        queue = queue_of(self.inbox, partition)
+        return self._producer
+
+    def _publish(self, partition: str, reply: Dispatch) -> None:
+        producer, queue = self._open(), queue_of(self.inbox, partition)
         for kind, kick in reply.kicks:
             task = self.inbox.handler_task(kind)
-            task.kick(partition, kick, producer=self._producer, queue=queue, exchange="", routing_key=queue.name)
+            task.kick(partition, kick, producer=producer, queue=queue, exchange="", routing_key=queue.name)
 
     def _sleep(self) -> None:
         """Until something is due, or somebody says that something is."""
@@ -186,3 +185,26 @@ class Dispatcher:
                 connection.close()
             except Exception:
                 return
+
+
+def reclaim(inbox: BoundInbox, store: Store, partition: str) -> None:
+    """End the leases of a partition that were not renewed."""
+    for ended in store.reclaim(partition):
+        signals.reclaimed.send(
+            sender=inbox,
+            address=ended.address,
+            fence=ended.fence,
+            attempt=ended.attempt,
+            outcome=ended.outcome,
+            batch_id=ended.batch_id,
+        )
+        if ended.outcome in ("held", "isolated"):
+            signals.exhausted.send(
+                sender=inbox,
+                address=ended.address,
+                batch_id=ended.batch_id,
+                attempts=ended.attempt,
+                outcome=ended.outcome,
+            )
+        elif ended.outcome == "dead":
+            bury(inbox, ended.address, ended.batch_id, ended.attempt, "crashed", ())

@@ -17,7 +17,7 @@ from celery_inbox.settings import ms
 from celery_inbox.store.moves import Claim, Plan, Settled
 from celery_inbox.worker import lease as leases
 from celery_inbox.worker.identity import token, worker_identity
-from celery_inbox.worker.outcome import MAX_TRACEBACK, asked_delay, cause, is_put_to_death, name_of, verdict
+from celery_inbox.worker.outcome import MAX_TRACEBACK, asked_delay, cause, is_put_to_death, name_of, reason_of, verdict
 from celery_inbox.worker.patience import until_answered
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def serve(task: HandlerTask, claim: Claim, plan: Plan, follow: bool) -> Claim | 
     signals.claimed.send(sender=inbox, claim=claim)
     lease = leases.Lease(claim, inbox, task.max_run)
     started = time.monotonic()
-    if not inbox.eager:
-        leases.keep(lease)
+    keeper: leases.Keeper = inbox.in_process or leases
+    keeper.keep(lease)
     try:
         work = read(inbox, claim, lease)
         if work is not None:
@@ -87,7 +87,7 @@ def serve(task: HandlerTask, claim: Claim, plan: Plan, follow: bool) -> Claim | 
     else:
         return ack(inbox, claim, plan, lease, follow, time.monotonic() - started)
     finally:
-        leases.let_go(lease)
+        keeper.let_go(lease)
 
 
 def read(inbox: BoundInbox, claim: Claim, lease: leases.Lease) -> Batch | Command | None:
@@ -132,10 +132,10 @@ def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: 
     delay = -1
     if judged == "nack":
         asked = asked_delay(error)
-        delay = ms(task.policy.delay(claim.attempt) if asked is None else asked)
+        delay = ms(task.policy.delay(claim.attempt, 1.0 if inbox.in_process else None) if asked is None else asked)
     behind = cause(error)
     told = "".join(traceback.format_exception(behind))[-MAX_TRACEBACK:]
-    reason = f"{name_of(error)}: {behind}"[:MAX_TRACEBACK]
+    reason = reason_of(error)[:MAX_TRACEBACK]
     settled = lease.settle(lambda: inbox.store.nack(claim, delay, reason, told))
     tell(inbox, claim, lease, settled, error)
     if not isinstance(error, Exception):

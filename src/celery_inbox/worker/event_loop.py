@@ -32,6 +32,14 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def is_here() -> bool:
+    """Does this code run on that loop, that is, in an async handler?"""
+    try:
+        return asyncio.get_running_loop() is _loop
+    except RuntimeError:
+        return False
+
+
 def run(coroutine: Coroutine[Any, Any, Any], when_cancelled: Callable[[Callable[[], object]], object]) -> None:
     """Run a coroutine to its end and raise what it raises.
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from celery_inbox.element import CorruptElement, NewerElement
 from celery_inbox.errors import StorageUnavailable
@@ -168,6 +168,13 @@ def _start_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_start_anew)
+
+
+class Keeper(Protocol):
+    """Looks after the leases of what runs: this module, or what serves an inbox in this process."""
+
+    def keep(self, lease: Lease, /) -> None: ...
+    def let_go(self, lease: Lease, /) -> None: ...
 
 
 def keep(lease: Lease) -> None:

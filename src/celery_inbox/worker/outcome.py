@@ -48,10 +48,15 @@ class Policy:
     """What becomes of a cancelled batch. ``ack``: it is settled. ``rejoin``: its messages wait again, and the next
     message joins them."""
 
-    def delay(self, attempt: int) -> float:
-        """Seconds until the next attempt: between half of the doubled backoff and all of it."""
+    def delay(self, attempt: int, jitter: float | None = None) -> float:
+        """Seconds until the next attempt: between half of the doubled backoff and all of it.
+
+        Args:
+            attempt: The one that failed.
+            jitter: Share of the second half, 0 to 1; None: random.
+        """
         longest = min(self.backoff * 2 ** min(attempt - 1, 62), self.backoff_cap)
-        return float(longest / 2 + random.random() * longest / 2)
+        return float(longest / 2 + (random.random() if jitter is None else jitter) * longest / 2)
 
 
 def check_options(options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
@@ -109,6 +114,12 @@ def cause(error: BaseException) -> BaseException:
     """The exception behind Celery's words, if there is one."""
     inner = getattr(error, "exc", None) or getattr(error, "reason", None)
     return inner if isinstance(inner, BaseException) else error
+
+
+def reason_of(error: BaseException) -> str:
+    """Name an exception with its text, for a dead letter."""
+    said = error.reason if isinstance(error, Reject) and isinstance(error.reason, str) else cause(error)
+    return f"{name_of(error)}: {said}"
 
 
 def name_of(error: BaseException) -> str:

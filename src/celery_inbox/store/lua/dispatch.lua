@@ -1,5 +1,6 @@
 -- Decide which kicks a partition needs now and when to look again.
--- Reply: {ms until the next look, expired leases, {kick id for messages...}, {kick id for commands...}}.
+-- Reply: {ms until the next look, expired leases, kicks older than a lease, {kick id for messages...},
+-- {kick id for commands...}}.
 -- Uses: clock, keys, element, session, due, arm, full.
 local keys     = partition_keys(KEYS[1])  -- partition
 local now      = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
@@ -7,11 +8,20 @@ local nonce    = ARGV[2]                  -- first part of the kick ids
 local slots    = tonumber(ARGV[3])        -- runs that the worker can do at once
 local lease    = tonumber(ARGV[4])        -- ms
 local interval = tonumber(ARGV[5])        -- ms, the longest sleep
+local queued   = tonumber(ARGV[6])        -- kicks that still lie in the broker, where the caller has looked; else -1
 
 local LOOK_AT = 100
 
 work_when_full(keys)
-redis.call('ZREMRANGEBYSCORE', keys.kicks, '-inf', now - lease)
+-- An old kick is lost unless it still lies in the broker; then it must not be published again.
+local old = redis.call('ZRANGEBYSCORE', keys.kicks, '-inf', now - lease)
+for number, kick in ipairs(queued >= 0 and old or {}) do
+  if number <= queued then
+    redis.call('ZADD', keys.kicks, now, kick)
+  else
+    redis.call('ZREM', keys.kicks, kick)
+  end
+end
 for _, digest in ipairs(redis.call('ZRANGEBYSCORE', keys.stopped, '-inf', now, 'LIMIT', 0, LOOK_AT)) do
   local session = session_keys(KEYS[1], digest)
   start_again(keys, session, load(session), now)
@@ -48,5 +58,5 @@ if lease_end and tonumber(redis.call('HGET', keys.state, 'grace_until') or 0) <=
   expired = redis.call('ZCOUNT', keys.leased, '-inf', now)
   look_at = math.min(look_at, math.max(tonumber(lease_end), now))
 end
-redis.call('HSET', keys.state, 'wake_at', look_at)
-return { look_at - now, expired, kicks.m, kicks.c }
+redis.call('HSET', keys.state, 'wake_at', look_at, 'looked_at', now)
+return { look_at - now, expired, queued < 0 and #old or 0, kicks.m, kicks.c }

@@ -15,7 +15,7 @@ local function partition_keys(prefix)
     dead = prefix .. ':dead',           -- zset: dead letter id -> at
     corrupt = prefix .. ':corrupt',     -- list: quarantined elements
     counts = prefix .. ':counts',       -- hash: counters of promise 8
-    state = prefix .. ':state',         -- hash: wake_at, grace_until, layout
+    state = prefix .. ':state',         -- hash: wake_at, looked_at, grace_until, layout
     wake = prefix .. ':wake',           -- channel: ms until something is due
   }
 end
