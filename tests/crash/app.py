@@ -1,0 +1,139 @@
+"""The app of the workers that these tests kill; what a handler does stands in its messages.
+
+A message whose body has ``do`` makes its handler do a deed on the first ``attempts`` attempts (1), or, with ``during``,
+as long as the mark of that name exists.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
+
+from celery_inbox import Batch, Command, Inbox
+from celery_inbox.store.moves import Claim
+from celery_inbox.testing import History
+from celery_inbox.worker import drain
+
+imports = None
+
+app = Celery("celery_test_app")
+config = None
+
+if config:
+    app.config_from_object(config)
+
+told = json.loads(os.environ["CRASH_SCENE"])
+app.conf.update(told["conf"])
+history = History(told["history"])
+marks = Path(told["marks"])
+
+
+def fail(body: dict[str, Any]) -> None:
+    raise RuntimeError("asked to fail")
+
+
+def leave(body: dict[str, Any]) -> None:
+    sys.exit(1)
+
+
+def run_out_of_memory(body: dict[str, Any]) -> None:
+    raise MemoryError
+
+
+def interrupt(body: dict[str, Any]) -> None:
+    raise KeyboardInterrupt
+
+
+def drop_dead(body: dict[str, Any]) -> None:
+    os._exit(1)
+
+
+def kill_itself(body: dict[str, Any]) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait(body: dict[str, Any]) -> None:
+    """Until the mark named by ``until`` exists, or for ``seconds``."""
+    ends_at = time.monotonic() + body.get("seconds", 60)
+    while time.monotonic() < ends_at and not (marks / body.get("until", "the end of time")).exists():
+        time.sleep(0.01)
+
+
+def ignore_the_soft_limit(body: dict[str, Any]) -> None:
+    while True:
+        try:
+            wait({})
+        except SoftTimeLimitExceeded:
+            continue
+
+
+def hang(body: dict[str, Any]) -> None:
+    """Deaf to all signals but SIGKILL, as in a library that never returns."""
+    for deaf in (signal.SIGUSR1, signal.SIGTERM):  # the soft and the hard time limit
+        signal.signal(deaf, signal.SIG_IGN)
+    wait({})
+
+
+DEEDS = {
+    deed.__name__: deed
+    for deed in (
+        fail, leave, run_out_of_memory, interrupt, drop_dead, kill_itself, wait, ignore_the_soft_limit, hang,
+    )
+}  # fmt: skip
+
+
+def is_asked_for(body: dict[str, Any], attempt: int) -> bool:
+    if "during" in body:
+        during: str = body["during"]
+        return (marks / during).exists()
+    attempts: int = body.get("attempts", 1)
+    return attempt <= attempts
+
+
+def handle(batch: Batch) -> None:
+    with history.run(batch):
+        for message in batch:
+            if "do" in message.body and is_asked_for(message.body, batch.attempt):
+                DEEDS[message.body["do"]](message.body)
+
+
+chat = Inbox(app, "chat", **told["settings"])
+limited = Inbox(app, "limited", **told["settings"])
+
+chat.handler(name="chat.reply", **told["handler"])(handle)
+limited.handler(name="limited.reply", soft_time_limit=1, time_limit=2, **told["handler"])(handle)
+
+
+@chat.command_handler(name="chat.command", **told["handler"])
+def command(command: Command) -> None:
+    with history.run(command):
+        if "do" in command.body and is_asked_for(command.body, command.attempt):
+            DEEDS[command.body["do"]](command.body)
+
+
+# The points at which a worker can be killed on both sides of its ack.
+
+settle = drain.ack
+
+
+def die_at(point: bytes, claim: Claim) -> None:
+    if claim.attempt == 1 and any(point in element for element in claim.elements):
+        (marks / point.decode()).touch()
+        os.killpg(0, signal.SIGKILL)
+
+
+def ack(inbox: Any, claim: Claim, *rest: Any) -> Claim | None:
+    die_at(b"die_before_the_ack", claim)
+    following = settle(inbox, claim, *rest)
+    die_at(b"die_after_the_ack", claim)
+    return following
+
+
+mock.patch.object(drain, "ack", ack).start()

@@ -1,0 +1,120 @@
+"""Somebody writes into the queues and lists: garbage, pickles, elements that are none."""
+
+import base64
+import json
+import pickle
+
+import pytest
+
+from crash.scene import Scene, has_exited
+from waiting import wait_until
+
+BOOM = base64.b64encode(pickle.dumps({"never": "loaded"})).decode()
+
+
+def envelope(body: str, content_type: str, task: str = "chat.reply", encoding: str = "utf-8") -> str:
+    """A message as kombu's Redis transport stores it."""
+    return json.dumps(
+        {
+            "body": body,
+            "content-type": content_type,
+            "content-encoding": encoding,
+            "headers": {"task": task, "id": "garbage", "lang": "py", "argsrepr": "", "kwargsrepr": ""},
+            "properties": {
+                "correlation_id": "garbage",
+                "delivery_mode": 2,
+                "delivery_info": {"exchange": "", "routing_key": "chat.0"},
+                "delivery_tag": "garbage",
+                "body_encoding": "base64",
+            },
+        }
+    )
+
+
+def plain(body: object) -> str:
+    return base64.b64encode(json.dumps(body).encode()).decode()
+
+
+REFUSABLE = {
+    "pickle": envelope(BOOM, "application/x-python-serialize", encoding="binary"),
+    "unknown task": envelope(plain([["chat", "0", "m"], {}, {}]), "application/json", "no.such.task"),
+    "no envelope": '{"not": "an envelope"}',
+    "wrong arguments": envelope(plain([["chat"], {}, {}]), "application/json"),
+}
+"""Messages that Celery can put aside."""
+
+
+def test_messages_that_are_no_kicks_do_not_stop_a_worker(scene: Scene) -> None:
+    """SEC-5: pickles and malformed messages on partition and command queues; the same worker handles later kicks."""
+    for number, (name, message) in enumerate(REFUSABLE.items()):
+        for queue in scene.queues():
+            scene.broker.lpush(queue, message)
+        wait_until(
+            lambda: all(scene.broker.llen(queue) == 0 for queue in scene.queues()), description=f"{name} is taken"
+        )
+        for session in (f"a{number}", f"b{number}", f"c{number}"):
+            scene.wait_for_handled(session, scene.send_some(session, 2))
+        scene.send_command(f"a{number}", number=number)
+        wait_until(
+            lambda number=number: any(run.kind == "command" and run.is_successful for run in scene.runs(f"a{number}")),  # type: ignore[misc]
+            description="the command is handled",
+        )
+        assert not has_exited(scene.worker), name
+    assert scene.worker.logs().count("ready.") == 1
+    scene.assert_clean()
+
+
+FATAL = {
+    "bytes": b"\x80\x04garbage\xff",
+    "a list": b"[]",
+}
+"""Messages at which Celery 5.7 itself exits: ``Unrecoverable error``."""
+
+RESTORED = envelope(plain("just text"), "application/json").encode()
+"""Such a message that Celery puts back each time, too: it takes every worker down until somebody deletes it."""
+
+
+@pytest.mark.parametrize("garbage", FATAL.values(), ids=FATAL)
+def test_messages_at_which_celery_exits_cost_one_restart(scene: Scene, garbage: bytes) -> None:
+    """SEC-5: Celery's doing, the same for every task queue; nothing of ours is lost, the restarted worker goes on."""
+    scene.broker.lpush(scene.queues()[0], garbage)
+    wait_until(lambda: has_exited(scene.worker), description="Celery has given up")
+    assert "Unrecoverable error" in scene.worker.logs()
+    ids = {session: scene.send_some(session, 2) for session in "abc"}
+    scene.worker.restart()
+    for session in "abc":
+        scene.wait_for_handled(session, ids[session])
+    assert not has_exited(scene.worker)
+    scene.assert_clean()
+
+
+def test_a_message_that_takes_every_worker_down_can_be_deleted_with_all_kicks(scene: Scene) -> None:
+    """SEC-5: the remedy for what Celery cannot put aside costs nothing, for kicks are only hints."""
+    scene.broker.lpush(scene.queues()[0], RESTORED)
+    wait_until(lambda: has_exited(scene.worker), description="Celery has given up")
+    ids = {session: scene.send_some(session, 2) for session in "abc"}
+    scene.worker.restart()
+    wait_until(lambda: has_exited(scene.worker), description="Celery has given up once more")
+    assert scene.broker.delete(*scene.queues(), "unacked", "unacked_index") > 0
+    scene.worker.restart()
+    for session in "abc":
+        scene.wait_for_handled(session, ids[session])
+    assert not has_exited(scene.worker)
+    scene.assert_clean()
+
+
+def test_garbage_in_a_sessions_list_is_quarantined_and_its_neighbours_are_handled(scene: Scene) -> None:
+    """Section 8: a corrupt element is set aside with its raw bytes and does not stop its session."""
+    garbage = [b"\x80\x04garbage\xff", b"", b"1 m a 1764000000000 9 - id \xff{not json", b"1 m a nine 9 - id {}"]
+    ids = []
+    for element in garbage:
+        ids += scene.send_some("s", 1)
+        assert scene.data.rpush(scene.key("w", "s"), element) > 1
+    ids += [*scene.send_some("s", 1), scene.send("s", flush=True).id]
+    neighbours = scene.send_some("t", 2)
+    scene.wait_for_handled("s", ids)
+    scene.wait_for_handled("t", neighbours)
+    corrupt = f"{scene.prefix(scene.partition_of('s'))}:corrupt"
+    assert sorted(scene.data.lrange(corrupt, 0, -1)) == sorted(garbage)
+    assert scene.handled("s") == ids
+    scene.assert_clean()
