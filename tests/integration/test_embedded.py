@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-from waiting import wait_until
 
 from celery_inbox import embedded
 from celery_inbox.embedded import local_server
+from waiting import wait_until
 
 ENDINGS = [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 
