@@ -64,7 +64,10 @@ def main(file: Path, speed: float, seconds: float, settle: float, out: Path) -> 
         with embedded.server() as url:
             os.environ["REDIS_URL"] = url
             bot: Inbox = import_module("examples.chat.bot").inbox  # reads REDIS_URL
-            story = Story(history, bot.settings.debounce, bot.settings.max_wait)
+            debounce, max_wait = bot.settings.debounce, bot.settings.max_wait
+            assert not callable(debounce)
+            assert not callable(max_wait)
+            story = Story(history, debounce, max_wait)
             replay = Replay(lines, speed, bot.send, history)
             with Processes(out, {"INBOX_HISTORY": str(history.path)}) as processes:
                 with console.status("starting a Redis server and the Procfile's processes"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from redis.connection import parse_url
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from celery_inbox.element import decode_id
@@ -30,6 +31,10 @@ def redis_url(url: Any) -> str:
             f"sessions live in Redis and the broker is {scheme!r}: "
             "set inbox_redis_url to redis://, rediss:// or unix://"
         )
+    try:
+        parse_url(first)
+    except ValueError as error:
+        raise ConfigurationError(f"inbox_redis_url or broker_url is no address of a Redis: {error}") from error
     return first
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 
 from celery_inbox.element import MESSAGE, Kind
@@ -107,10 +108,14 @@ class Outgoing(NamedTuple):
     def form(self) -> str:
         """Everything but the payload, as ``send.lua`` reads it."""
         _, digest, session = self.address
-        return (
-            f"{digest} {self.id} {self.generated:d} {self.kind} {self.flags} {self.key} {self.flush:d} "
-            f"{self.debounce} {self.max_wait} {session}"
-        )
+        manner = manner_of(self.generated, self.kind, self.flags, self.flush, self.debounce, self.max_wait)
+        return f"{digest} {self.id} {self.key} {manner} {session}"
+
+
+@lru_cache(maxsize=256)
+def manner_of(generated: bool, kind: Kind, flags: str, flush: bool, debounce: int, max_wait: int) -> str:
+    """What most sends of an inbox have in common."""
+    return f"{generated:d} {kind} {flags} {flush:d} {debounce} {max_wait}"
 
 
 class Sent(NamedTuple):

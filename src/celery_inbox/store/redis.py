@@ -37,11 +37,16 @@ from celery_inbox.store.moves import (
     View,
 )
 from celery_inbox.store.scripts import Script, script
+from celery_inbox.store.wire import Wire, bulk, pack
 
 CLOCK = ""
 """Stands for Redis's own clock in a script's ``now``."""
 STANDINGS: dict[int, Standing] = {0: "lost", 1: "held", 2: "cancelled"}
 REPLACED: dict[int, Replaced] = {1: "replaced", 0: "late", -1: "full"}
+HEAD = 4
+"""Arguments of a call that do not change: EVALSHA, hash, number of keys, key."""
+MOST_LOADS = 5
+"""Times that a forgotten script is loaded for one call."""
 MOST_AT_ONCE = 200
 """Messages that one script call stores at most, for other clients wait while it runs."""
 
@@ -67,6 +72,8 @@ class RedisStore:
         self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (
             weakref.WeakKeyDictionary()
         )
+        self._wire = Wire(self.client)
+        self._heads: dict[tuple[str, str], bytes] = {}
         self._prefixes: dict[str, str] = {}
         self._send = script("send")
         self._send_terms = " ".join(
@@ -93,42 +100,45 @@ class RedisStore:
             found = self._prefixes[partition] = partition_prefix(self._namespace, self._inbox, partition)
         return found
 
-    # One call: EVALSHA, and once more with the text when the server forgot it.
+    # Calls: EVALSHA, with the text in front when the server forgot it.
 
     def _call(self, name: str, key: str, /, **given: Any) -> Any:
         move = script(name)
-        return self._run(move, key, move.arguments(**given))
+        [answer] = self._ask(move, [pack(self._head(move, key), HEAD, move.arguments(**given))])
+        return answer
 
-    def _run(self, move: Script, key: str, arguments: Sequence[Any], id: str | None = None) -> Any:
+    def _call_all(self, name: str, partitions: Sequence[str], /, **given: Any) -> list[Any]:
+        """Make the same call in many partitions: one round trip for all."""
+        move = script(name)
+        arguments = move.arguments(**given)
+        return self._ask(move, [pack(self._head(move, self.prefix(one)), HEAD, arguments) for one in partitions])
+
+    def _ask(self, move: Script, commands: Sequence[bytes], id: str | None = None) -> list[Any]:
+        """Make calls in one round trip; the first error is raised."""
         try:
-            try:
-                return self.client.execute_command("EVALSHA", move.sha, 1, key, *arguments)
-            except NoScriptError:
-                return self.client.execute_command("EVAL", move.text, 1, key, *arguments)
+            answers = self._wire.exchange(commands)
+            for _ in range(MOST_LOADS):
+                forgotten = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+                if not forgotten:
+                    break
+                load = pack(b"", 0, ("SCRIPT", "LOAD", move.text))
+                _, *again = self._wire.exchange([load, *(commands[index] for index in forgotten)])
+                for index, answer in zip(forgotten, again, strict=True):
+                    answers[index] = answer
         except (RedisError, OSError) as error:
             raise storage_error(error, id) from error
-
-    def _run_all(self, move: Script, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        """Make many calls in one round trip; a reply that is an error stands in its place."""
-        try:
-            pipeline = self.client.pipeline(transaction=False)
-            for key, arguments in calls:
-                pipeline.execute_command("EVALSHA", move.sha, 1, key, *arguments)
-            answers: list[Any] = pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
-            raise storage_error(error) from error
-        for index, answer in enumerate(answers):
-            if isinstance(answer, NoScriptError):
-                answers[index] = self._run(move, *calls[index])
-        return answers
-
-    def _ask_all(self, move: Script, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
-        """Make many calls in one round trip; the first error is raised."""
-        answers = self._run_all(move, calls)
         for answer in answers:
             if isinstance(answer, Exception):
-                raise storage_error(answer) from answer
+                raise storage_error(answer, id) from answer
         return answers
+
+    def _head(self, move: Script, key: str) -> bytes:
+        """The constant part of a call."""
+        known = (move.sha, key)
+        found = self._heads.get(known)
+        if found is None:
+            found = self._heads[known] = b"".join(map(bulk, ("EVALSHA", move.sha, 1, key)))
+        return found
 
     # The moves.
 
@@ -138,16 +148,17 @@ class RedisStore:
         recorded = self._call("register", key, partitions=partitions, serializer=serializer)
         return int(recorded[0]), replies.text(recorded[1])
 
-    def _sending(self, messages: Sequence[Outgoing], now: int | None) -> list[Any]:
-        arguments = self._send.arguments(now=_at(now), terms=self._send_terms)
-        for message in messages:
-            arguments += (message.form, message.payload)
-        return arguments
+    def _sending(self, partition: str, messages: Sequence[Outgoing], now: int | None) -> bytes:
+        constant = bulk(_at(now)) + bulk(self._send_terms)
+        said = [(message.form.encode(), message.payload) for message in messages]
+        tail = [b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(form), form, len(body), body) for form, body in said]
+        head = self._head(self._send, self.prefix(partition))
+        return b"*%d\r\n%b%b%b" % (HEAD + 2 + 2 * len(tail), head, constant, b"".join(tail))
 
     def send(self, message: Outgoing, now: int | None = None) -> Sent:
         """Store a message: one round trip."""
-        key = self.prefix(message.address.partition)
-        return replies.sent(self._run(self._send, key, self._sending((message,), now), message.id)[0])
+        [line] = self._ask(self._send, [self._sending(message.address.partition, (message,), now)], message.id)
+        return replies.sent(line)
 
     def send_many(self, messages: Sequence[Outgoing], now: int | None = None) -> list[Sent]:
         """Store messages: one round trip for all, one call per partition or ``MOST_AT_ONCE`` messages of it."""
@@ -158,24 +169,24 @@ class RedisStore:
             group = open_groups.get(partition)
             if group is None or len(group) == MOST_AT_ONCE:
                 group = open_groups[partition] = []
-                groups.append((self.prefix(partition), group))
+                groups.append((partition, group))
             group.append(number)
-        calls = [(key, self._sending([messages[number] for number in group], now)) for key, group in groups]
+        commands = [self._sending(name, [messages[number] for number in group], now) for name, group in groups]
         sent: list[Any] = [None] * len(messages)
-        for (_, group), answers in zip(groups, self._ask_all(self._send, calls), strict=True):
-            for number, reply in zip(group, answers, strict=True):
-                sent[number] = replies.sent(reply)
+        for (_, group), lines in zip(groups, self._ask(self._send, commands), strict=True):
+            for number, line in zip(group, lines.split(b"\n"), strict=True):
+                sent[number] = replies.sent(line)
         return sent
 
     async def asend(self, message: Outgoing) -> Sent:
         """Store a message from the running event loop."""
         client = self._async_client()
-        key, arguments = self.prefix(message.address.partition), self._sending((message,), None)
+        told = (1, self.prefix(message.address.partition), CLOCK, self._send_terms, message.form, message.payload)
         try:
             try:
-                return replies.sent((await client.execute_command("EVALSHA", self._send.sha, 1, key, *arguments))[0])
+                return replies.sent(await client.execute_command("EVALSHA", self._send.sha, *told))
             except NoScriptError:
-                return replies.sent((await client.execute_command("EVAL", self._send.text, 1, key, *arguments))[0])
+                return replies.sent(await client.execute_command("EVAL", self._send.text, *told))
         except (RedisError, OSError) as error:
             raise storage_error(error, message.id) from error
 
@@ -283,8 +294,9 @@ class RedisStore:
 
         With ``queued``, that many old kicks are known to lie in the broker and the others are forgotten.
         """
-        move = script("dispatch")
-        arguments = move.arguments(
+        found = self._call_all(
+            "dispatch",
+            partitions,
             now=_at(now),
             nonce=nonce,
             slots=slots,
@@ -292,8 +304,7 @@ class RedisStore:
             interval=self.terms.interval,
             queued=queued,
         )
-        calls = [(self.prefix(partition), arguments) for partition in partitions]
-        return [replies.dispatch(reply) for reply in self._ask_all(move, calls)]
+        return [replies.dispatch(reply) for reply in found]
 
     def unkick(self, partition: str, kicks: Sequence[tuple[Kind, str]]) -> int:
         """Forget kicks that could not be published."""
@@ -302,9 +313,7 @@ class RedisStore:
 
     def stop(self, partitions: Sequence[str], worker: str, now: int | None = None) -> None:
         """Record that a worker was told to stop."""
-        move = script("stop")
-        arguments = move.arguments(now=_at(now), worker=worker, keep=2 * self.terms.max_run)
-        self._ask_all(move, [(self.prefix(partition), arguments) for partition in partitions])
+        self._call_all("stop", partitions, now=_at(now), worker=worker, keep=2 * self.terms.max_run)
 
     def pause(self, address: Address, duration: int, now: int | None = None) -> None:
         """Stop a session for so many ms; 0 until resume."""
@@ -383,8 +392,7 @@ class RedisStore:
 
     def stats(self, partitions: Sequence[str]) -> list[Depths]:
         """Read counters and depths: one round trip for all."""
-        calls: list[tuple[str, list[Any]]] = [(self.prefix(partition), []) for partition in partitions]
-        return [replies.depths(reply) for reply in self._ask_all(script("stats"), calls)]
+        return [replies.depths(reply) for reply in self._call_all("stats", partitions)]
 
     def server(self) -> Server | None:
         """Read what the server is; None when it does not say."""

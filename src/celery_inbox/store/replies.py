@@ -106,5 +106,6 @@ def letter(reply: Any) -> Letter:
 def depths(reply: Any) -> Depths:
     counts, due, leased, stopped, kicks, letters, oldest, looked_at = reply
     counted = {name: int(value) for name, value in fields(counts).items() if int(value)}
-    sizes = map(int, (due, leased, stopped, kicks, letters))
-    return Depths(counted, *sizes, oldest_due_at=number(oldest), looked_at=number(looked_at))
+    return Depths(
+        counted, int(due), int(leased), int(stopped), int(kicks), int(letters), number(oldest), number(looked_at)
+    )

@@ -1,6 +1,6 @@
 -- Store messages, each at the end of its session.
--- Reply: {text per message}: status, waiting, waiting bytes, due_at or -, then dropped ids; status is accepted, duplicate,
--- ignored, full or moved.
+-- Reply: a line per message, for one text is cheaper to read than many: status, waiting, waiting bytes, due_at or -, then
+-- dropped ids; status is accepted, duplicate, ignored, full or moved.
 -- Uses: clock, keys, element, session, due, arm, remember.
 local keys  = partition_keys(KEYS[1]) -- partition
 local now   = now_ms(ARGV[1])         -- ms, or '' for Redis's clock
@@ -18,11 +18,11 @@ local active_window = words[6] -- ms, or -1 for none
 local dedup_ttl, max_ids = words[7], words[8] -- ms, count
 local layout = words[9] -- number of partitions that the caller knows
 
--- What the caller says of a message, one word each: digest, id, was the id generated, kind, flags, batch key, flush, debounce
+-- What the caller says of a message, one word each: digest, id, batch key, was the id generated, kind, flags, flush, debounce
 -- and max_wait in ms; the session's name comes last, for it may hold spaces.
 local function read_form(said)
-  local digest, id, generated, kind, flags, key, flush, debounce, max_wait, name =
-    string.match(said, '^(%S+) (%S+) ([01]) ([mc]) (%S+) (%S+) ([01]) (%d+) (%d+) (.+)$')
+  local digest, id, key, generated, kind, flags, flush, debounce, max_wait, name =
+    string.match(said, '^(%S+) (%S+) (%S+) ([01]) ([mc]) (%S+) ([01]) (%d+) (%d+) (.+)$')
   return {
     digest = digest, id = id, name = name, generated = generated == '1', kind = kind, flags = flags, key = key,
     active = string.find(flags, 'a', 1, true) ~= nil, flush = flush == '1',
@@ -116,4 +116,4 @@ for i = FIRST, #ARGV, 2 do
     table.insert(replies, accept(read_form(ARGV[i]), ARGV[i + 1]))
   end
 end
-return replies
+return table.concat(replies, '\n')
