@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Callable
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any, TypeVar, overload
 from celery import Celery, Task, current_app, shared_task
 from celery._state import _get_active_apps, connect_on_app_finalize
 
-from celery_inbox.eager import EagerStore, handle_all
+from celery_inbox.eager import Eager, InProcess, Kit
 from celery_inbox.element import COMMAND, MESSAGE, Codec, Kind
 from celery_inbox.errors import ConfigurationError
 from celery_inbox.observe import signals
@@ -44,6 +43,9 @@ os.register_at_fork(after_in_child=_start_anew)
 class BoundInbox:
     """What sends, handlers and caretakers of an inbox stand on."""
 
+    kit: Kit | None = None
+    """The test kit that has taken over: this inbox, or on the class every inbox that no other kit has."""
+
     def __init__(self, app: Celery | str, name: str | None = None, **settings: Any) -> None:
         if isinstance(app, str):
             if name is not None:
@@ -57,8 +59,6 @@ class BoundInbox:
         self._keywords = settings
         self._store: Store | None = None
         self._checked = False
-        self._lock = threading.RLock()
-        self._draining = False
         self._conf: Any = None
         self._always_eager = False
         self.handlers: dict[Kind, Any] = {}
@@ -171,15 +171,23 @@ class BoundInbox:
             self._conf, self._always_eager = conf, bool(conf.task_always_eager)
         return bool(conf.changes.get("task_always_eager", self._always_eager))
 
+    @property
+    def in_process(self) -> InProcess | None:
+        """What serves this inbox without Redis: a test kit, or eager mode; None with workers."""
+        if self.kit is not None:
+            return self.kit.serving(self)
+        return self._eager if self.eager else None
+
     @cached_property
-    def _eager_store(self) -> EagerStore:
-        return EagerStore(Terms.of(self.settings))
+    def _eager(self) -> Eager:
+        return Eager(self)
 
     @property
     def store(self) -> Store:
         """Where the sessions live."""
-        if self.eager:
-            return self._eager_store
+        in_process = self.in_process
+        if in_process is not None:
+            return in_process.store
         if self._store is None:
             self._store = self.open_store()
         return self._store
@@ -222,7 +230,7 @@ class BoundInbox:
             ConfigurationError: Partitions or serializer differ from what Redis has recorded, or Redis may evict keys.
             StorageUnavailable: Redis did not answer.
         """
-        if self._checked or self.eager:
+        if self._checked or self.in_process:
             return
         settings, store = self.settings, self.open_store()
         partitions, serializer = store.register(settings.partitions, settings.serializer)
@@ -246,15 +254,8 @@ class BoundInbox:
             raise ConfigurationError(f"Redis has version {found}, at least {oldest} is needed: upgrade it")
         self._checked = True
 
-    def _run_eager(self) -> None:
-        """Handle in place; a send inside a handler waits until its batch is settled."""
-        if not self.eager:
-            return
-        with self._lock:
-            if self._draining:
-                return
-            self._draining = True
-            try:
-                handle_all(self, self._eager_store)
-            finally:
-                self._draining = False
+    def _moved(self) -> None:
+        """A session was moved: what serves this inbox in this process hears of it as a dispatcher would."""
+        in_process = self.in_process
+        if in_process is not None:
+            in_process.moved()

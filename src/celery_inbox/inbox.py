@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from celery_inbox.element import COMMAND, MESSAGE, encode_id
+from celery_inbox.element import COMMAND, MESSAGE, CorruptElement, NewerElement, encode_id
 from celery_inbox.errors import ConfigurationError, InboxFull
 from celery_inbox.message import DeadLetter, Message, SessionInfo, SessionView, Stats
 from celery_inbox.observe import signals
@@ -51,7 +51,7 @@ class Inbox(Sender):
         """
         flushed = self.store.flush(self._address(session))
         signals.flushed.send(sender=self, session=session, messages=flushed)
-        self._run_eager()
+        self._moved()
         return flushed
 
     def cancel(self, session: str) -> bool:
@@ -65,7 +65,7 @@ class Inbox(Sender):
         """
         outcome = self.store.cancel(self._address(session))
         signals.cancelled.send(sender=self, session=session, outcome=outcome)
-        self._run_eager()
+        self._moved()
         return outcome != "nothing"
 
     def drop(self, session: str) -> list[Message]:
@@ -79,7 +79,7 @@ class Inbox(Sender):
         count = self.store.drop(place, ticket)
         out: list[Message] = []
         while len(out) < count and (page := self.store.dropped(place.partition, ticket, LOOK_AT)):
-            out.extend(self.codec.decode(element) for element in page)
+            out.extend(self._readable(page))
         signals.dropped.send(sender=self, session=session, messages=len(out))
         return out
 
@@ -106,7 +106,7 @@ class Inbox(Sender):
         """
         was_stopped = self.store.resume(self._address(session))
         signals.resumed.send(sender=self, session=session, was_stopped=was_stopped)
-        self._run_eager()
+        self._moved()
         return was_stopped
 
     def remove(self, session: str, id: str) -> bool:
@@ -170,10 +170,10 @@ class Inbox(Sender):
             view.stopped_until is not None,
             None if view.stopped_until in (None, NEVER) else view.stopped_until,
             view.waiting,
-            tuple(self.codec.decode(element) for element in view.elements),
+            self._readable(view.elements),
             view.batch_id,
             view.attempt,
-            tuple(self.codec.decode(element) for element in view.batch),
+            self._readable(view.batch),
         )
 
     def forget(self, session: str) -> dict[str, int]:
@@ -190,6 +190,16 @@ class Inbox(Sender):
         forgotten = {"messages": messages + commands, "dead": dead + dead_commands}
         signals.forgotten.send(sender=self, session=session, **forgotten)
         return forgotten
+
+    def _readable(self, elements: Iterable[bytes]) -> tuple[Message, ...]:
+        """Decode for people; what no handler could read is left out and told."""
+        messages = []
+        for element in elements:
+            try:
+                messages.append(self.codec.decode(element))
+            except (CorruptElement, NewerElement):
+                signals.unreadable.send(sender=self, size=len(element))
+        return tuple(messages)
 
     # All sessions.
 
@@ -261,7 +271,7 @@ class Inbox(Sender):
             letter.attempts,
             letter.reason,
             letter.traceback,
-            tuple(self.codec.decode(element) for element in letter.elements),
+            self._readable(letter.elements),
             letter.kind == COMMAND,
         )
 
@@ -275,7 +285,7 @@ class Inbox(Sender):
         debounce, max_wait = self._rules.waits or self._waits_of(letter.session)
         brought = self.store.redrive(letter.id, place, debounce, max_wait)
         signals.redriven.send(sender=self, session=letter.session, batch_id=letter.id, messages=brought)
-        self._run_eager()
+        self._moved()
         return brought
 
     def purge(self, letter: DeadLetter) -> int:

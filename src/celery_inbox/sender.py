@@ -67,7 +67,7 @@ class Sender(BoundInbox):
         store = self.store
         receipt = self._receipt(message, store.send(message))
         if store is not self._store:
-            self._run_eager()
+            self._moved()
         return receipt
 
     async def asend(
@@ -87,7 +87,7 @@ class Sender(BoundInbox):
         store = self.store
         receipt = self._receipt(message, await store.asend(message))
         if store is not self._store:
-            self._run_eager()
+            self._moved()
         return receipt
 
     def send_many(self, messages: Iterable[tuple[str, Any] | tuple[str, Any, str]]) -> list[Receipt]:
@@ -121,7 +121,7 @@ class Sender(BoundInbox):
             except InboxFull as error:
                 full = full or error
                 receipts.append(None)
-        self._run_eager()
+        self._moved()
         if full is not None:
             full.receipts = receipts
             raise full
@@ -143,7 +143,7 @@ class Sender(BoundInbox):
         store = self.store
         receipt = self._receipt(message, store.send(message))
         if store is not self._store:
-            self._run_eager()
+            self._moved()
         return receipt
 
     def _outgoing(

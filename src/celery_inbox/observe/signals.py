@@ -73,6 +73,9 @@ lost = Signal(name="inbox_lost", providing_args={"claim"})
 quarantined = Signal(name="inbox_quarantined", providing_args={"address", "size"})
 """An element that cannot be read was set aside: ``address``, ``size`` in bytes."""
 
+unreadable = Signal(name="inbox_unreadable", providing_args={"size"})
+"""An element was left out of what a person asked to see or dropped, for it cannot be read: ``size`` in bytes."""
+
 dispatched = Signal(name="inbox_dispatched", providing_args={"partition", "kicks"})
 """Kicks were published: ``partition``, how many ``kicks``."""
 

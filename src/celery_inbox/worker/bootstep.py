@@ -16,7 +16,7 @@ from celery_inbox.errors import ConfigurationError, StorageUnavailable
 from celery_inbox.observe import log, signals
 from celery_inbox.store.keys import COMMAND_PARTITION
 from celery_inbox.worker import registry
-from celery_inbox.worker.dispatcher import JOIN_TIMEOUT, Dispatcher
+from celery_inbox.worker.dispatcher import Dispatcher
 from celery_inbox.worker.identity import take_identity
 from celery_inbox.worker.partitions import all_partitions, parse
 from celery_inbox.worker.queues import queue_name, queue_of
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = "CELERY_INBOX"
 GREEN_POOLS = ("gevent", "eventlet")
+FAREWELL_TIMEOUT = 2.0
+"""Seconds that a worker waits for its farewell to reach Redis."""
 
 
 class Service:
@@ -34,10 +36,13 @@ class Service:
     def __init__(self, dispatchers: list[Dispatcher], identity: str) -> None:
         self.dispatchers = dispatchers
         self.identity = identity
-        self.farewells: list[threading.Thread] = []
+        self._told = threading.Event()
+        self._farewell = threading.Thread(target=self._mark_stopping, name="inbox-farewell", daemon=True)
 
     def start(self) -> None:
         worker_shutting_down.connect(self.farewell, weak=False, dispatch_uid=("celery_inbox", self.identity))
+        # Started here, for the signal handler that bids farewell must not start a thread: it may have interrupted one.
+        self._farewell.start()
         for dispatcher in self.dispatchers:
             dispatcher.start()
 
@@ -45,16 +50,15 @@ class Service:
         worker_shutting_down.disconnect(dispatch_uid=("celery_inbox", self.identity))
         for dispatcher in self.dispatchers:
             dispatcher.stop()
-        for farewell in self.farewells:
-            farewell.join(JOIN_TIMEOUT)
+        if self._told.is_set():
+            self._farewell.join(FAREWELL_TIMEOUT)
 
     def farewell(self, **_: Any) -> None:
         """From now on this worker claims nothing, and what it holds is released if it must be killed."""
-        farewell = threading.Thread(target=self._mark_stopping, name="inbox-farewell", daemon=True)
-        farewell.start()
-        self.farewells.append(farewell)
+        self._told.set()
 
     def _mark_stopping(self) -> None:
+        self._told.wait()
         for dispatcher in self.dispatchers:
             try:
                 dispatcher.inbox.open_store().stop(dispatcher.partitions, self.identity)

@@ -18,7 +18,7 @@ from celery_inbox.worker.queues import queue_of
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
 
-JOIN_TIMEOUT = 1.5
+JOIN_TIMEOUT = 0.2
 HEALTH_CHECK = 20.0
 """Seconds of silence after which the connection that listens for wakes is tested."""
 
@@ -126,7 +126,7 @@ class Dispatcher:
         try:
             queue = queue_of(self.inbox, partition)(self._open().channel)
             queue.declare()
-            queued = queue.queue_declare(passive=True).message_count
+            queued = queue.queue_declare().message_count  # asked passively, Redis knows no empty queue
         except Exception as error:
             raise self._broker_away(error) from error
         [reply] = self.store.dispatch([partition], os.urandom(6).hex(), self.slots, queued=queued)

@@ -1,11 +1,10 @@
-"""``celery -A proj inbox …``, and the option ``--inbox`` of ``celery worker``."""
+"""The option ``--inbox`` of ``celery worker``."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-import click
 from celery.bin.base import CeleryOption
 from celery.bin.worker import worker
 from celery.signals import celeryd_init
@@ -21,20 +20,15 @@ OPTION = CeleryOption(
     "Without -Q nothing else is consumed. Also as environment variable CELERY_INBOX.",
 )
 
-if not any("--inbox" in option.opts for option in worker.params):
-    # Celery reads an app's own worker options before it imports the app's tasks, where an Inbox may live.
-    worker.params.append(OPTION)
+
+def offer() -> None:
+    """Add the option; Celery reads an app's own ones before it imports the app's tasks, where an Inbox may live."""
+    if not any("--inbox" in option.opts for option in worker.params):
+        worker.params.append(OPTION)
+    celeryd_init.connect(take_step, weak=False, dispatch_uid="celery_inbox.cli")
 
 
 def take_step(instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Have the words read even where no Inbox brings its step along: a worker that serves nothing must say so."""
     if options.get("inbox") or os.environ.get(ENVIRONMENT):
         instance.app.steps["worker"].add(InboxStep)
-
-
-celeryd_init.connect(take_step, weak=False, dispatch_uid="celery_inbox.cli")
-
-
-@click.group()
-def inbox() -> None:
-    """Look after inboxes."""
