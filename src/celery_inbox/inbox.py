@@ -163,6 +163,7 @@ class Inbox(Sender):
         view = self.store.peek(self._address(session), first, last)
         if view is None:
             return None
+        messages, batch = self._readable(view.elements), self._readable(view.batch)
         return SessionView(
             session,
             view.due_at,
@@ -170,10 +171,11 @@ class Inbox(Sender):
             view.stopped_until is not None,
             None if view.stopped_until in (None, NEVER) else view.stopped_until,
             view.waiting,
-            self._readable(view.elements),
+            messages,
             view.batch_id,
             view.attempt,
-            self._readable(view.batch),
+            batch,
+            len(view.elements) + len(view.batch) - len(messages) - len(batch),
         )
 
     def forget(self, session: str) -> dict[str, int]:

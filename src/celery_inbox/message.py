@@ -211,6 +211,8 @@ class SessionView:
     """Attempts of the open batch so far."""
     batch: tuple[Message, ...]
     """Messages of the open batch."""
+    unreadable: int
+    """Elements among those read that are left out, for they cannot be decoded; a worker sets them aside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,7 +316,8 @@ def test_a_message_that_cannot_be_read_is_told_in_one_line(inbox: Inbox) -> None
     with redis.Redis.from_url(inbox.app.conf.broker_url) as client:
         [key] = client.scan_iter(f"{inbox.settings.namespace}:*:w:{place.digest}")
         client.lset(str(key, "utf-8"), 0, "garbage")
-    assert "cannot be read" in failed(inbox, "peek", "ada", code=2)
+    assert "unreadable  1 cannot be read" in run(inbox, "peek", "ada").stdout
+    assert told(inbox, "peek", "ada")["unreadable"] == 1
 
 
 # Steering.

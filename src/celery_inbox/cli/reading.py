@@ -125,6 +125,8 @@ def peek(inbox: Inbox, out: Output, session: str, first: int, most: int, whole: 
         return
     now = clock(inbox.open_store())
     facts({"session": session, "state": state_of_view(view, now), "waiting": view.waiting})
+    if view.unreadable:
+        facts({"unreadable": f"{view.unreadable} cannot be read; a worker will set them aside"})
     columns: Columns = {
         "MESSAGE": lambda message: message.id,
         "CAME": lambda message: away(message.at, now),
