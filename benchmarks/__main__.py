@@ -28,7 +28,7 @@ def table(costs: list[Cost]) -> Table:
     for cost in costs:
         low, high = cost.cpu_spread
         wanted = f"{TARGETS[cost.name]} x" if cost.name in TARGETS else ""
-        ratio = f"{peer.cpu / cost.cpu:.1f} x"
+        ratio = f"{cost.cheaper:.1f} x"
         drawn.add_row(cost.name, f"{cost.cpu:.1f}", f"{low:.1f} to {high:.1f}", f"{cost.wall:.1f}", ratio, wanted)
     return drawn
 

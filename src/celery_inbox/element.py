@@ -19,6 +19,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from json import encoder as json_encoder
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
@@ -208,9 +209,20 @@ def never(_: Any) -> bool:
     return False
 
 
+def encode_of(encoder: json.JSONEncoder) -> Callable[[Any], str]:
+    """The ``encode`` of an encoder with its C part made once; the method makes it anew for every message."""
+    make = getattr(json_encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    separators = (encoder.key_separator, encoder.item_separator)
+    options = (encoder.sort_keys, encoder.skipkeys, encoder.allow_nan)
+    encode = make(None, encoder.default, json_encoder.encode_basestring_ascii, None, *separators, *options)
+    return lambda value: "".join(encode(value, 0))
+
+
 def plain_json() -> tuple[Dump, Load]:
     """Kombu's JSON with its types, without building an encoder and a decoder for every message."""
-    encode: Callable[[Any], str] = JSONEncoder(allow_nan=False).encode
+    encode = encode_of(JSONEncoder(allow_nan=False))
     decode = json.JSONDecoder(object_hook=object_hook).decode
 
     def dump(value: Any) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def rewrite(text: str, binds: Mapping[str, Path]) -> str:
-    """Replace every bound path in ``text``; ``/work/app`` is not ``/app``."""
+    """Replace every bound path in ``text``; ``/srv/app`` is not ``/app``."""
     for inside, here in binds.items():
         text = str(here).join(re.split(rf"(?<![\w./-]){re.escape(inside)}(?![\w.-])", text))
     return text

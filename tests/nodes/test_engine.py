@@ -123,7 +123,7 @@ def test_an_unknown_image_is_an_error_that_names_those_known(engine: ProcessEngi
 
 def test_a_bound_path_is_replaced_only_where_it_is_a_path_of_its_own() -> None:
     binds = {"/app": Path("/tmp/v")}
-    assert rewrite("/app:/work/app:/app/x:/apple:--dir=/app", binds) == "/tmp/v:/work/app:/tmp/v/x:/apple:--dir=/tmp/v"
+    assert rewrite("/app:/srv/app:/app/x:/apple:--dir=/app", binds) == "/tmp/v:/srv/app:/tmp/v/x:/apple:--dir=/tmp/v"
 
 
 def test_celery_is_the_one_beside_this_python() -> None:
