@@ -11,7 +11,7 @@ from celery_inbox.message import DeadLetter, Message, SessionInfo, SessionView, 
 from celery_inbox.observe import signals
 from celery_inbox.sender import Sender
 from celery_inbox.settings import ms
-from celery_inbox.store.keys import COMMAND_PARTITION, Address, command_address, partition_of_batch
+from celery_inbox.store.keys import COMMAND_PARTITION, Address, address, command_address, partition_of_batch
 from celery_inbox.store.moves import LATENESS, LOOK_AT, NEVER, SIZES, Letter, Outgoing
 from celery_inbox.worker.identity import token
 
@@ -160,7 +160,7 @@ class Inbox(Sender):
         Returns:
             None when the session has no messages.
         """
-        view = self.store.peek(self._address(session), first, last)
+        view = self.store.peek(address(session, self._rules.partitions), first, last)
         if view is None:
             return None
         messages, batch = self._readable(view.elements), self._readable(view.batch)

@@ -200,6 +200,9 @@ class Sender(BoundInbox):
         return ms(waits[0]), ms(waits[1])
 
     def _address(self, session: str) -> Address:
+        """Locate a session for a move; with other partitions than recorded it would miss, or mark, another place."""
+        if not self._checked:
+            self.check()
         return address(session, self._rules.partitions)
 
     def _key(self, rule: Callable[[Any], Any], body: Any) -> str:

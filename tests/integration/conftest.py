@@ -1,6 +1,7 @@
 """Workers that serve an inbox, the inbox as a producer sees it, and the history of both."""
 
 import importlib.util
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ Refused = Callable[..., tuple[int, str]]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "leaves_work: the test ends while messages wait; their keys go with its server")
+    config.addinivalue_line("markers", "handlers(**inboxes): options of the steered bot's handlers, by inbox")
     config.addinivalue_line("markers", "settings(**settings): of the inbox, in worker and producer")
 
 
@@ -91,8 +93,20 @@ def notes_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def worker_env(history: History, notes_path: Path) -> dict[str, str]:
-    return {"HISTORY": str(history.path), "NOTES": str(notes_path)}
+def marks(tmp_path: Path) -> Path:
+    """Where the steered bot looks for the marks that it waits for: empty files."""
+    path = tmp_path / "marks"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def worker_env(history: History, notes_path: Path, marks: Path, request: pytest.FixtureRequest) -> dict[str, str]:
+    handlers: dict[str, Any] = {}
+    for mark in reversed(list(request.node.iter_markers("handlers"))):
+        handlers.update(mark.kwargs)
+    paths = {"HISTORY": str(history.path), "NOTES": str(notes_path), "MARKS": str(marks)}
+    return {**paths, "HANDLERS": json.dumps(handlers or {"chat": {}})}
 
 
 @pytest.fixture

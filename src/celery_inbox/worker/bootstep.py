@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import threading
 from collections.abc import Iterable
@@ -142,7 +141,10 @@ def served_by(inboxes: dict[str, BoundInbox], words: list[str], named: list[str]
             if queue_name(name, partition) in named and partition not in served.get(name, []):
                 served.setdefault(name, []).append(partition)
     for name, partitions in served.items():
-        for kind in {COMMAND if partition == COMMAND_PARTITION else MESSAGE for partition in partitions}:
+        kinds = {COMMAND if partition == COMMAND_PARTITION else MESSAGE for partition in partitions}
+        if inboxes[name].settings.command_order == "in_line" and MESSAGE in kinds:
+            kinds.add(COMMAND)
+        for kind in kinds:
             inboxes[name].handler_task(kind)
     return {inboxes[name]: partitions for name, partitions in served.items()}
 
@@ -160,7 +162,7 @@ def check_pool(inbox: BoundInbox, pool: Any) -> None:
     """
     name = pool_name(pool)
     for task in inbox.handlers.values():
-        if name in GREEN_POOLS and inspect.iscoroutinefunction(task.run):
+        if name in GREEN_POOLS and task.is_async:
             raise ConfigurationError(
                 f"{task.name} is an async handler and the pool is {name}: "
                 "write it as a plain function, or use -P prefork, threads or solo"

@@ -17,7 +17,16 @@ from celery_inbox.settings import ms
 from celery_inbox.store.moves import Claim, Plan, Settled
 from celery_inbox.worker import lease as leases
 from celery_inbox.worker.identity import token, worker_identity
-from celery_inbox.worker.outcome import MAX_TRACEBACK, asked_delay, cause, is_put_to_death, name_of, reason_of, verdict
+from celery_inbox.worker.outcome import (
+    MAX_TRACEBACK,
+    asked_delay,
+    cause,
+    is_put_to_death,
+    last_failure,
+    name_of,
+    reason_of,
+    verdict,
+)
 from celery_inbox.worker.patience import until_answered
 
 if TYPE_CHECKING:
@@ -143,7 +152,7 @@ def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: 
     if settled.outcome == "retry":
         raise Failed(Retry(exc=behind if isinstance(behind, Exception) else None, when=delay / 1000)) from error
     if settled.outcome in ("dead", "held", "isolated"):
-        raise Failed(behind) from error
+        raise Failed(last_failure(error)) from error
     return None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from celery.exceptions import Ignore, Reject, Retry
+from celery.exceptions import Ignore, MaxRetriesExceededError, Reject, Retry
 
 from celery_inbox.errors import ConfigurationError
 
@@ -67,6 +67,8 @@ def check_options(options: dict[str, Any]) -> tuple[Policy, dict[str, Any]]:
     """
     for name in options.keys() & REFUSED.keys():
         raise ConfigurationError(f"{name}={options[name]!r} cannot be set on a handler: {REFUSED[name]}")
+    if "max_retries" in (options.get("retry_kwargs") or {}):
+        raise ConfigurationError(f"retry_kwargs={options['retry_kwargs']!r} cannot be set: say max_attempts")
     names = {field.name for field in fields(Policy)}
     policy = Policy(**{name: value for name, value in options.items() if name in names})
     for name, low, high in (("max_attempts", 1, 1000), ("backoff", 0, 86_400), ("backoff_cap", 0, 86_400)):
@@ -114,6 +116,14 @@ def cause(error: BaseException) -> BaseException:
     """The exception behind Celery's words, if there is one."""
     inner = getattr(error, "exc", None) or getattr(error, "reason", None)
     return inner if isinstance(inner, BaseException) else error
+
+
+def last_failure(error: BaseException) -> BaseException:
+    """What Celery takes for a failure after the last attempt: its own words for another try would be none."""
+    failure = cause(error)
+    if isinstance(failure, Retry) or (isinstance(failure, Reject) and failure.requeue):
+        failure = MaxRetriesExceededError(reason_of(error))
+    return failure
 
 
 def reason_of(error: BaseException) -> str:

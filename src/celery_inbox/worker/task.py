@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from celery import Task
+from celery.app.autoretry import add_autoretry_behaviour
 from celery.exceptions import Retry
 
 from celery_inbox.element import Kind
@@ -19,6 +21,15 @@ from celery_inbox.worker.outcome import Policy
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
 
+AUTORETRY = (
+    "autoretry_for",
+    "dont_autoretry_for",
+    "retry_kwargs",
+    "retry_backoff",
+    "retry_backoff_max",
+    "retry_jitter",
+)
+"""Celery's options of autoretry."""
 USE_SEND = "a handler is started by its inbox: use inbox.send(session, body), or call it with a Batch in a test"
 
 
@@ -50,9 +61,16 @@ class HandlerTask(Task):  # type: ignore[misc]
 
     def handle(self, work: Batch | Command) -> None:
         """Run the handler to its end, whatever its colour."""
+        # Celery's retry_backoff grows with it.
+        self.request.retries = work.attempt - 1
         result = self._user_call(work)
         if inspect.iscoroutine(result):
-            event_loop.run(result, work.when_cancelled)
+            Awaited(self, lambda: event_loop.run(result, work.when_cancelled)).run()
+
+    @property
+    def is_async(self) -> bool:
+        """Is the handler a coroutine function, whatever Celery has wrapped around it?"""
+        return inspect.iscoroutinefunction(getattr(self, "_orig_run", self.run))
 
     def plan(self, worker: str) -> Plan:
         """What a claim for this handler must know."""
@@ -114,3 +132,12 @@ class HandlerTask(Task):  # type: ignore[misc]
         raise InboxError(f"{self.name}: {USE_SEND}")
 
     delay = apply_async = apply = s = si = signature = subtask = starmap = map = chunks = _use_send
+
+
+class Awaited:
+    """The end of a coroutine, with ``autoretry_for`` wrapped around it: around the call Celery sees no exception."""
+
+    def __init__(self, task: HandlerTask, run: Callable[[], None]) -> None:
+        self.run = run
+        self.request, self.retry = task.request, task.retry
+        add_autoretry_behaviour(self, **{name: getattr(task, name) for name in AUTORETRY if hasattr(task, name)})
