@@ -41,7 +41,9 @@ class Inbox(Sender):
         Returns:
             When the batch is due now, Unix ms; None when nothing waits or the session is not waiting for its debounce.
         """
-        return self.store.touch(self._address(session))
+        due_at = self.store.touch(self._address(session))
+        signals.touched.send(sender=self, session=session, due_at=due_at)
+        return due_at
 
     def flush(self, session: str) -> int:
         """Make what waits due now; a batch that waits for its next attempt is tried now.

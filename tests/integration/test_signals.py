@@ -24,7 +24,17 @@ RECOVERY = 20.0  # seconds
 SIGNALS = {name: signal for name, signal in vars(signals).items() if isinstance(signal, Signal)}
 NEVER_SENT = {"released", "unverified"}
 """A worker gives no batch back by itself so far; only a server that hides its settings is unverified."""
-MOVES_OF_PEOPLE = ("paused", "replaced", "removed", "flushed", "dropped", "resumed", "cancelled", "forgotten")
+MOVES_OF_PEOPLE = (
+    "touched",
+    "paused",
+    "replaced",
+    "removed",
+    "flushed",
+    "dropped",
+    "resumed",
+    "cancelled",
+    "forgotten",
+)
 
 pytestmark = [
     pytest.mark.settings(partitions=2, debounce=0.05, max_dead=1),
@@ -103,6 +113,7 @@ def test_each_move_sends_its_signal_with_the_documented_payload_once(
     follower: Follower,
     heard: list[dict[str, Any]],
     notes_path: Path,
+    marks: Path,
 ) -> None:
     """Every signal but two is heard, in the sender's process or in the worker's, with exactly its payload."""
     hold, cancelled, limited = (Inbox(celery_setup.app, name) for name in ("hold", "cancelled", "limited"))
@@ -113,6 +124,7 @@ def test_each_move_sends_its_signal_with_the_documented_payload_once(
     inbox.send("people", "hello", id="2")
     inbox.replace("people", "1", "hallo")
     inbox.remove("people", "2")
+    inbox.touch("people")
     inbox.flush("people")
     inbox.drop("people")
     inbox.resume("people")
@@ -157,6 +169,12 @@ def test_each_move_sends_its_signal_with_the_documented_payload_once(
     wait_until(lambda: follower.started("lost") == 1, description="it runs")
     cancelled.forget("lost")
     wait_until(lambda: len(said(notes_path, "lost")) == 1, description="the handler was told")
+
+    # A run that outlives a third of its lease and takes what came.
+    (marks / "go").touch()
+    cancelled.send("long", {"sleep": 1.5, "take": "go"})
+    wait_until(lambda: len(said(notes_path, "took_new")) == 1, description="it has looked for more")
+    wait_until(lambda: said(notes_path, "renewed"), description="its lease was extended")
 
     # An element that nobody can read, and a broker that is away.
     inbox.pause("corrupt")

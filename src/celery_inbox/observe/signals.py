@@ -15,6 +15,12 @@ sent = Signal(name="inbox_sent", providing_args={"address", "receipt"})
 claimed = Signal(name="inbox_claimed", providing_args={"claim"})
 """A batch was leased: ``claim`` with ``due_at`` and ``claimed_at``, whose difference is the lateness in ms."""
 
+renewed = Signal(name="inbox_renewed", providing_args={"claim"})
+"""A lease was extended: ``claim``."""
+
+took_new = Signal(name="inbox_took_new", providing_args={"claim", "messages"})
+"""Messages joined a running batch: ``claim``, how many ``messages``."""
+
 acked = Signal(name="inbox_acked", providing_args={"claim", "handled", "runtime"})
 """A batch was handled: ``claim``, ``handled`` messages, ``runtime`` in seconds."""
 
@@ -29,6 +35,9 @@ dead_evicted = Signal(name="inbox_dead_evicted", providing_args={"ids"})
 
 exhausted = Signal(name="inbox_exhausted", providing_args={"address", "batch_id", "attempts", "outcome"})
 """A batch had its last attempt and stays: ``address``, ``batch_id``, ``attempts``, ``outcome`` (held or isolated)."""
+
+touched = Signal(name="inbox_touched", providing_args={"session", "due_at"})
+"""The debounce was pushed back: ``session``, ``due_at`` in Unix ms, None when nothing waits."""
 
 flushed = Signal(name="inbox_flushed", providing_args={"session", "messages"})
 """What waits was made due now: ``session``, how many ``messages``."""

@@ -78,7 +78,9 @@ class Lease:
         if elements is None:
             self.lose()
             return []
-        return decode(self._inbox, self.claim, elements)
+        messages = decode(self._inbox, self.claim, elements)
+        signals.took_new.send(sender=self._inbox, claim=self.claim, messages=len(messages))
+        return messages
 
     def renew(self) -> None:
         """Extend the lease, or learn that it is lost.
@@ -88,6 +90,7 @@ class Lease:
         """
         if self._store.renew(self.claim):
             self._renew_at = time.monotonic() + self._every
+            signals.renewed.send(sender=self._inbox, claim=self.claim)
         else:
             self._find_lost()
 
