@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celery_inbox.errors import StorageUnavailable
 from celery_inbox.observe import signals
 from celery_inbox.store.moves import Dispatch, Store
-from celery_inbox.worker.drain import bury
+from celery_inbox.worker.drain import tell_exhausted
 from celery_inbox.worker.patience import pause
 from celery_inbox.worker.queues import queue_of
 
@@ -198,13 +198,5 @@ def reclaim(inbox: BoundInbox, store: Store, partition: str) -> None:
             outcome=ended.outcome,
             batch_id=ended.batch_id,
         )
-        if ended.outcome in ("held", "isolated"):
-            signals.exhausted.send(
-                sender=inbox,
-                address=ended.address,
-                batch_id=ended.batch_id,
-                attempts=ended.attempt,
-                outcome=ended.outcome,
-            )
-        elif ended.outcome == "dead":
-            bury(inbox, ended.address, ended.batch_id, ended.attempt, "crashed", ())
+        if ended.outcome != "retry":
+            tell_exhausted(inbox, ended.address, ended.batch_id, ended.attempt, ended.outcome, "crashed")

@@ -14,7 +14,7 @@ from celery_inbox.errors import StorageUnavailable
 from celery_inbox.message import Batch, Command
 from celery_inbox.observe import signals
 from celery_inbox.settings import ms
-from celery_inbox.store.moves import Claim, Plan, Settled
+from celery_inbox.store.moves import Claim, Outcome, Plan, Settled
 from celery_inbox.worker import lease as leases
 from celery_inbox.worker.identity import token, worker_identity
 from celery_inbox.worker.outcome import (
@@ -160,24 +160,26 @@ def tell(inbox: BoundInbox, claim: Claim, lease: leases.Lease, settled: Settled,
     """Send the signals of a failed batch."""
     if settled.outcome == "retry":
         signals.nacked.send(sender=inbox, claim=claim, retry_at=settled.retry_at, exception=error)
-    elif settled.outcome == "dead":
-        bury(inbox, claim.address, claim.batch_id, claim.attempt, name_of(error), settled.evicted)
-    elif settled.outcome in ("held", "isolated"):
-        signals.exhausted.send(
-            sender=inbox,
-            address=claim.address,
-            batch_id=claim.batch_id,
-            attempts=claim.attempt,
-            outcome=settled.outcome,
-        )
+    elif settled.outcome in ("dead", "held", "isolated"):
+        attempts, reason = claim.attempt, name_of(error)
+        tell_exhausted(inbox, claim.address, claim.batch_id, attempts, settled.outcome, reason, settled.evicted)
     elif settled.outcome == "lost":
         lease.lose()
 
 
-def bury(
-    inbox: BoundInbox, address: Address, batch_id: str, attempts: int, reason: str, evicted: tuple[str, ...]
+def tell_exhausted(
+    inbox: BoundInbox,
+    address: Address,
+    batch_id: str,
+    attempts: int,
+    outcome: Outcome,
+    reason: str,
+    evicted: tuple[str, ...] = (),
 ) -> None:
-    """Send the signals of a dead letter, and make room for it among those of the other partitions."""
+    """Send the signals of a batch that had its last attempt; a dead letter makes room among those of all partitions."""
+    if outcome != "dead":
+        signals.exhausted.send(sender=inbox, address=address, batch_id=batch_id, attempts=attempts, outcome=outcome)
+        return
     signals.dead.send(sender=inbox, address=address, batch_id=batch_id, attempts=attempts, reason=reason)
     with contextlib.suppress(StorageUnavailable):
         # If not now, the next dead letter makes room for both.
