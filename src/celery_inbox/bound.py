@@ -57,7 +57,7 @@ class BoundInbox:
             self._app, self.name = app, check_name(name)
         check_known(settings, f"Inbox({self.name!r})")
         self._keywords = settings
-        self._store: Store | None = None
+        self._store: RedisStore | None = None
         self._checked = False
         self._conf: Any = None
         self._always_eager = False
@@ -188,6 +188,11 @@ class BoundInbox:
         in_process = self.in_process
         if in_process is not None:
             return in_process.store
+        return self.redis_store
+
+    @property
+    def redis_store(self) -> RedisStore:
+        """Where the sessions live unless this process serves them."""
         if self._store is None:
             self._store = self.open_store()
         return self._store

@@ -1,6 +1,7 @@
 """The broker has handed the kick over, and the worker dies before it has read it."""
 
 from celery_inbox.worker.dispatcher import Dispatcher
+from celery_inbox.worker.share import Share
 from crash.scene import RECOVERY, Scene, is_alive, kill, main_pid, now_ms, seconds_between
 from waiting import wait_until
 
@@ -14,13 +15,9 @@ def test_a_kick_that_dies_in_a_workers_socket_is_published_again(scene: Scene) -
     pid = main_pid(scene.worker)
     scene.worker.container.pause()
     ids = scene.send_some("s", 1)
-    dispatcher = Dispatcher(scene.inbox, [scene.partition_of("s")], 1)  # that of another worker
-
-    def is_kicked() -> bool:
-        dispatcher.look()
-        return scene.recorded_kicks() == 1
-
-    wait_until(is_kicked, description="the kick is published")
+    dispatcher = Dispatcher(scene.inbox, Share(scene.inbox, "another worker", [scene.partition_of("s")]), 1)
+    dispatcher.start()
+    wait_until(lambda: scene.recorded_kicks() == 1, description="the kick is published")
     dispatcher.stop()
     wait_until(lambda: scene.kicks_at_the_broker() == 0, description="the broker has handed the kick over")
     kill(scene.worker, pid)

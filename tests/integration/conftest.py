@@ -21,7 +21,8 @@ from waiting import wait_until
 from .follow import Follower
 
 BOTS = Path(__file__).parent / "bots"
-STAYS = ("config", "counts", "fence", "settled", "state", "generated", "stopping")
+OF_INBOX = ("config", "workers", "serves", "sharers", "owners", "proofs")
+STAYS = (*OF_INBOX, "counts", "fence", "settled", "state", "generated", "stopping")
 """Keys of the inbox and of a partition that outlive sessions; what may stay of a session expires by itself."""
 DEFAULTS = {"debounce": 0.3, "max_wait": 1.5, "lease": 2.0, "dispatch_interval": 0.5}
 EXIT_TIMEOUT = 30.0  # seconds

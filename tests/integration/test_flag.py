@@ -158,7 +158,7 @@ def test_words_that_mean_nothing_are_refused_with_one_line_that_says_what_to_do(
         "40": "40 is not within the partitions 0-31",
         "chta=all": "this app has no inbox 'chta'; it has: chat",
         "3-1": "3-1 is not within the partitions 0-31",
-        "everything": "say all, command, numbers such as 0-3,7",
+        "everything": "say auto, all, command, numbers such as 0-3,7",
     }
     for word, expected in advice.items():
         code, log = refused("--inbox", word)

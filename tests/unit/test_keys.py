@@ -24,7 +24,7 @@ from celery_inbox.store.keys import (
     command_address,
     digest_of,
     encode_session,
-    inbox_key,
+    inbox_prefix,
     partition_of,
     partition_prefix,
 )
@@ -101,7 +101,7 @@ def test_places_have_keys_of_their_own() -> None:
     names, partitions = ["a", "a.1", "1", "a-1", "a.command", "command"], ["0", "1", "11", "command"]
     places = list(product(["n", "n.a", "n-1"], names, partitions))
     prefixes = [partition_prefix(*place) for place in places]
-    configs = [inbox_key(namespace, inbox) for namespace, inbox in product(["n", "n.a", "n-1"], names)]
+    configs = [f"{inbox_prefix(namespace, inbox)}:config" for namespace, inbox in product(["n", "n.a", "n-1"], names)]
     known = [
         (namespace, inbox, partition)
         for namespace, inbox, partition in places

@@ -13,7 +13,6 @@ from celery_inbox.cli.output import Output
 from celery_inbox.errors import InboxError
 from celery_inbox.inbox import Inbox
 from celery_inbox.store import server
-from celery_inbox.store.keys import inbox_key
 from celery_inbox.worker.registry import inboxes_of
 
 NAME = click.option("--inbox", "name", metavar="NAME", help="Which inbox; needed when the app has several.")
@@ -91,7 +90,7 @@ def verify(inbox: Inbox) -> None:
 
 def disagreements(inbox: Inbox) -> list[str]:
     """Where the settings differ from what all processes of the inbox have agreed on."""
-    recorded = server.recorded(inbox.open_store(), inbox_key(inbox.settings.namespace, inbox.name))
+    recorded = server.recorded(inbox.open_store())
     return [
         f"{inbox} is set to {name}={getattr(inbox.settings, name)}, Redis has recorded {value}: set inbox_{name} so"
         for name, value in recorded.items()

@@ -10,13 +10,17 @@ from celery.bin.worker import worker
 from celery.signals import celeryd_init
 
 from celery_inbox.worker.bootstep import ENVIRONMENT, InboxStep
+from celery_inbox.worker.partitions import AUTO
 
 OPTION = CeleryOption(
     ["--inbox"],
     multiple=True,
-    metavar="PARTITIONS",
+    is_flag=False,
+    flag_value=AUTO,
+    metavar="[PARTITIONS]",
     help_group="Inbox Options",
-    help="Serve inboxes: all, command, numbers such as 0-3,7, or of one inbox as in chat=0-3. "
+    help="Serve inboxes: auto (also when nothing is said) takes an even share of the partitions, beside all other "
+    "workers that say so; all, command, numbers such as 0-3,7; of one inbox as in chat=auto. "
     "Without -Q nothing else is consumed. Also as environment variable CELERY_INBOX.",
 )
 

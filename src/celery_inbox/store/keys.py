@@ -91,6 +91,6 @@ def partition_prefix(namespace: str, inbox: str, partition: str) -> str:
     return f"{namespace}:{PROTOCOL}:{{{inbox}.{partition}}}"
 
 
-def inbox_key(namespace: str, inbox: str) -> str:
-    """Key of what all processes of an inbox agree on."""
-    return f"{namespace}:{PROTOCOL}:{{{inbox}}}:config"
+def inbox_prefix(namespace: str, inbox: str) -> str:
+    """First part of every key of an inbox that belongs to no partition."""
+    return f"{namespace}:{PROTOCOL}:{{{inbox}}}"

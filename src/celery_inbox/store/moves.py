@@ -30,6 +30,9 @@ LATENESS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 60_000
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Upper bounds of the buckets in which the size of batches is counted, messages."""
 
+SHARES = "shares"
+"""Stands for a partition in a wake that says that the shares of the workers may have changed."""
+
 SendStatus = Literal["accepted", "duplicate", "ignored", "full", "moved"]
 Exhausted = Literal["dead", "held", "isolated"]
 Outcome = Literal["done", "lost", "retry", "dead", "held", "isolated"]
@@ -256,6 +259,24 @@ class Depths:
     oldest_due_at: int | None = None
     looked_at: int | None = None
     """When a dispatcher looked at the partition last, Unix ms; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A worker that lives."""
+
+    worker: str
+    """Its identity: node name, a slash, a name for this start of it."""
+    told_at: int
+    """When it told last that it lives, Unix ms."""
+    consumed_at: int | None
+    """When it consumed last, within the last hour, Unix ms."""
+    partitions: tuple[str, ...]
+
+    @property
+    def hostname(self) -> str:
+        """Its Celery node name."""
+        return self.worker.rpartition("/")[0]
 
 
 class Store(Protocol):

@@ -17,7 +17,7 @@ from celery_inbox.element import Kind
 from celery_inbox.errors import StorageUnavailable
 from celery_inbox.store import replies
 from celery_inbox.store.connection import Server, client_options, storage_error, storage_errors
-from celery_inbox.store.keys import Address, inbox_key, partition_prefix
+from celery_inbox.store.keys import Address, inbox_prefix, partition_prefix
 from celery_inbox.store.moves import (
     LOOK_AT,
     Cancelled,
@@ -31,6 +31,7 @@ from celery_inbox.store.moves import (
     Reclaimed,
     Replaced,
     Sent,
+    Serving,
     Settled,
     Standing,
     Terms,
@@ -66,6 +67,7 @@ class RedisStore:
         self._url = url
         self._namespace = namespace
         self._inbox = inbox
+        self.inbox_prefix = inbox_prefix(namespace, inbox)
         self._options = client_options(url, socket_timeout, health_check)
         retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
         self.client = redis.Redis.from_url(url, retry=retry, **self._options)
@@ -107,6 +109,9 @@ class RedisStore:
         [answer] = self._ask(move, [pack(self._head(move, key), HEAD, move.arguments(**given))])
         return answer
 
+    def _of_inbox(self, name: str, /, **given: Any) -> Any:
+        return self._call(name, self.inbox_prefix, **given)
+
     def _call_all(self, name: str, partitions: Sequence[str], /, **given: Any) -> list[Any]:
         """Make the same call in many partitions: one round trip for all."""
         move = script(name)
@@ -144,8 +149,7 @@ class RedisStore:
 
     def register(self, partitions: int, serializer: str) -> tuple[int, str]:
         """Record the layout unless it is recorded; the reply is what is recorded."""
-        key = inbox_key(self._namespace, self._inbox)
-        recorded = self._call("register", key, partitions=partitions, serializer=serializer)
+        recorded = self._of_inbox("register", partitions=partitions, serializer=serializer)
         return int(recorded[0]), replies.text(recorded[1])
 
     def _sending(self, partition: str, messages: Sequence[Outgoing], now: int | None) -> bytes:
@@ -406,15 +410,69 @@ class RedisStore:
         version = str(info.get("redis_version", "0"))
         return Server(tuple(int(part) for part in version.split(".") if part.isdigit()), info.get("maxmemory_policy"))
 
+    # The workers of the inbox.
+
+    def share(
+        self,
+        worker: str,
+        fixed: Sequence[str],
+        held: Sequence[str],
+        partitions: int,
+        bury: bool = True,
+        now: int | None = None,
+    ) -> list[str]:
+        """Tell that a worker lives and what it consumes; the reply is what it may consume as its share.
+
+        Args:
+            worker: Its identity.
+            fixed: Partitions that it serves whatever others do.
+            held: Partitions that it consumes as its share.
+            partitions: How many are shared out; 0 for a worker that takes no share.
+            bury: Free what those workers held that have not told for a lease.
+            now: As everywhere.
+        """
+        telling = {"worker": worker, "fixed": " ".join(fixed), "held": " ".join(held), "partitions": partitions}
+        lease = self.terms.lease if bury else 0
+        return [replies.text(each) for each in self._of_inbox("share", now=_at(now), lease=lease, **telling)]
+
+    def leave(self, worker: str) -> None:
+        """Tell that a worker ends; its share is free at once."""
+        self._of_inbox("leave", worker=worker)
+
+    def prove(self, worker: str, now: int | None = None) -> None:
+        """Record that a worker consumes."""
+        self._of_inbox("prove", now=_at(now), worker=worker)
+
+    def workers(self, now: int | None = None) -> list[Serving]:
+        """List the workers that tell that they live."""
+        found, at = self._of_inbox("workers", now=_at(now))
+        return [replies.serving(reply) for reply in found if int(reply[1]) > int(at) - self.terms.lease]
+
+    # Waking dispatchers.
+
     def wakes(self, partitions: Sequence[str]) -> Any:
         """Subscribe to the calls that wake a dispatcher before its time."""
         subscription = self.client.pubsub(ignore_subscribe_messages=True)
         with storage_errors():
-            subscription.subscribe(*(f"{self.prefix(partition)}:wake" for partition in partitions))
+            subscription.subscribe(f"{self.inbox_prefix}:shares", *map(self._wake, partitions))
         return subscription
 
+    def rewake(self, subscription: Any, new: Sequence[str], gone: Sequence[str]) -> None:
+        """Hear of other partitions than before."""
+        with storage_errors():
+            if new:
+                subscription.subscribe(*map(self._wake, new))
+            if gone:
+                subscription.unsubscribe(*map(self._wake, gone))
+
+    def _wake(self, partition: str) -> str:
+        return f"{self.prefix(partition)}:wake"
+
     def woken(self, subscription: Any, seconds: float) -> tuple[str, int] | None:
-        """Wait for a wake: the partition, and in how many ms something is due there; None after so many seconds."""
+        """Wait for a wake: the partition, or ``SHARES``, and in how many ms something is due there.
+
+        None after so many seconds.
+        """
         with storage_errors():
             message = subscription.get_message(timeout=seconds)
         if message is None:

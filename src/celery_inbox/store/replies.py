@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from celery_inbox.element import COMMAND, MESSAGE, Kind
 from celery_inbox.store.keys import Address
-from celery_inbox.store.moves import Claim, Depths, Dispatch, Letter, Listed, Reclaimed, Sent, Settled, View
+from celery_inbox.store.moves import Claim, Depths, Dispatch, Letter, Listed, Reclaimed, Sent, Serving, Settled, View
 
 
 def text(value: Any) -> str:
@@ -109,3 +109,8 @@ def depths(reply: Any) -> Depths:
     return Depths(
         counted, int(due), int(leased), int(stopped), int(kicks), int(letters), number(oldest), number(looked_at)
     )
+
+
+def serving(reply: Any) -> Serving:
+    worker, told_at, consumed_at, partitions = reply
+    return Serving(text(worker), int(told_at), number(consumed_at), tuple(text(partitions).split()))

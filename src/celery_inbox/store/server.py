@@ -23,19 +23,18 @@ def clock(store: RedisStore) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-def recorded(store: RedisStore, key: str) -> dict[str, str]:
+def recorded(store: RedisStore) -> dict[str, str]:
     """What all processes of the inbox have agreed on, ``partitions`` and ``serializer``; empty before the first send.
 
     Args:
         store: Where to look.
-        key: See ``inbox_key``.
 
     Raises:
         StorageUnavailable: Redis did not answer.
     """
     names = ("partitions", "serializer")
     with storage_errors():
-        found: Any = store.client.hmget(key, *names)
+        found: Any = store.client.hmget(f"{store.inbox_prefix}:config", *names)
     return {name: text(value) for name, value in zip(names, found, strict=True) if value is not None}
 
 

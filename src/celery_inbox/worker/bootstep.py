@@ -15,10 +15,12 @@ from celery_inbox.errors import ConfigurationError, StorageUnavailable
 from celery_inbox.observe import log, signals
 from celery_inbox.store.keys import COMMAND_PARTITION
 from celery_inbox.worker import registry
+from celery_inbox.worker.consuming import Consuming
 from celery_inbox.worker.dispatcher import Dispatcher
 from celery_inbox.worker.identity import take_identity
-from celery_inbox.worker.partitions import all_partitions, parse
+from celery_inbox.worker.partitions import AUTO, all_partitions, parse
 from celery_inbox.worker.queues import queue_name, queue_of
+from celery_inbox.worker.share import Share
 
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
@@ -59,8 +61,10 @@ class Service:
     def _mark_stopping(self) -> None:
         self._told.wait()
         for dispatcher in self.dispatchers:
+            store = dispatcher.inbox.open_store()
             try:
-                dispatcher.inbox.open_store().stop(dispatcher.partitions, self.identity)
+                store.stop(dispatcher.share.partitions, self.identity)
+                dispatcher.share.leave(store)
             except StorageUnavailable:
                 continue
 
@@ -92,10 +96,22 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
             log.connect()
 
     def _subscribe(self, queues: Any, named: list[str]) -> None:
-        ours = [queue_of(found, partition) for found, partitions in self.served.items() for partition in partitions]
-        for queue in ours:
-            queues.add(queue)
-        queues.select(list(dict.fromkeys([*named, *(queue.name for queue in ours)])))
+        chosen = list(named)
+        for found, partitions in self.served.items():
+            for partition in partitions:
+                if partition == AUTO:
+                    # Known from the start, for Celery looks only then whether there are quorum queues.
+                    self._add(queues, found, all_partitions(found.settings.partitions))
+                else:
+                    chosen += self._add(queues, found, [partition])
+        if not chosen:
+            # Nothing until there is a share; to Celery an empty choice would mean everything.
+            queues.select(list(queues)[:1])
+            queues.deselect(list(queues)[:1])
+        queues.select(list(dict.fromkeys(chosen)))
+
+    def _add(self, queues: Any, inbox: BoundInbox, partitions: list[str]) -> list[str]:
+        return [queues.add(queue_of(inbox, partition)).name for partition in partitions]
 
     def include_if(self, worker: Any) -> bool:  # noqa: ARG002
         return bool(self.served)
@@ -110,10 +126,19 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
             except ConfigurationError as error:
                 raise SystemExit(f"celery-inbox: {error}") from error
         slots = 1 if pool_name(worker.pool_cls) == "solo" else worker.concurrency
-        dispatchers = [Dispatcher(found, partitions, slots) for found, partitions in self.served.items()]
+        dispatchers = [
+            Dispatcher(found, self._share(worker, found, partitions), slots)
+            for found, partitions in self.served.items()
+        ]
         service = Service(dispatchers, self.identity)
         self._hear_soft_shutdown(worker, service)
         return service
+
+    def _share(self, worker: Any, inbox: BoundInbox, partitions: list[str]) -> Share:
+        if AUTO not in partitions:
+            return Share(inbox, self.identity, partitions)
+        fixed = [partition for partition in partitions if partition != AUTO]
+        return Share(inbox, self.identity, fixed, Consuming(inbox, worker))
 
     def _hear_soft_shutdown(self, worker: Any, service: Service) -> None:
         """Celery says that it shuts down only after it has waited for ``worker_soft_shutdown_timeout``."""
@@ -141,6 +166,11 @@ def served_by(inboxes: dict[str, BoundInbox], words: list[str], named: list[str]
             if queue_name(name, partition) in named and partition not in served.get(name, []):
                 served.setdefault(name, []).append(partition)
     for name, partitions in served.items():
+        if AUTO in partitions and any(partition.isdigit() for partition in partitions):
+            raise ConfigurationError(
+                f"--inbox: a worker takes a share of {name} (auto) or serves partitions of your choice, not both: "
+                f"say {name}=auto, or leave auto out"
+            )
         kinds = {COMMAND if partition == COMMAND_PARTITION else MESSAGE for partition in partitions}
         if inboxes[name].settings.command_order == "in_line" and MESSAGE in kinds:
             kinds.add(COMMAND)

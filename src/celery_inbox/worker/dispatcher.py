@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery_inbox.errors import StorageUnavailable
 from celery_inbox.observe import signals
-from celery_inbox.store.moves import Dispatch, Store
+from celery_inbox.store.moves import SHARES, Dispatch, Store
 from celery_inbox.worker.drain import tell_exhausted
 from celery_inbox.worker.patience import pause
 from celery_inbox.worker.queues import queue_of
 
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
+    from celery_inbox.worker.share import Share
 
 JOIN_TIMEOUT = 0.2
+HANDOVER_TICK = 0.05
+"""Seconds between two looks whether the consumer has let go of what others wait for."""
 HEALTH_CHECK = 20.0
 """Seconds of silence after which the connection that listens for wakes is tested."""
 
@@ -33,14 +35,16 @@ class BrokerAway(Exception):
 class Dispatcher:
     """One thread of an inbox worker, for one inbox."""
 
-    def __init__(self, inbox: BoundInbox, partitions: Sequence[str], slots: int) -> None:
+    def __init__(self, inbox: BoundInbox, share: Share, slots: int) -> None:
         self.inbox = inbox
-        self.partitions = list(partitions)
+        self.share = share
         self.slots = slots
         self.store = inbox.open_store(health_check=HEALTH_CHECK)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        self._look_at = dict.fromkeys(self.partitions, 0.0)
+        self._look_at: dict[str, float] = {}
+        self._share_at = 0.0
+        self._share_every = min(inbox.settings.dispatch_interval, inbox.settings.lease / 3)
         self._subscription: Any = None
         self._connection: Any = None
         self._producer: Any = None
@@ -63,6 +67,7 @@ class Dispatcher:
         while not self._stopping.is_set():
             try:
                 self._reach()
+                self.renew_share()
                 self.look()
                 self._sleep()
             except StorageUnavailable as error:
@@ -79,14 +84,30 @@ class Dispatcher:
         if self._failures == 1:
             signals.dispatch_failed.send(sender=self.inbox, what=what, exception=error)
         self._unsubscribe()
-        self._look_at = dict.fromkeys(self.partitions, 0.0)
+        self._look_at = dict.fromkeys(self._look_at, 0.0)
+        self._share_at = 0.0
         self._stopping.wait(pause(self._failures))
 
     def _reach(self) -> None:
         """Listen for wakes."""
         self.inbox.check()
         if self._subscription is None:
-            self._subscription = self.store.wakes(self.partitions)
+            self._subscription = self.store.wakes(list(self._look_at))
+
+    def renew_share(self) -> None:
+        """Tell that this worker lives, and learn which partitions it serves."""
+        now = time.monotonic()
+        if now < self._share_at and not self.share.has_moved:
+            return
+        self.share.renew(self.store)
+        self._share_at = now + self._share_every
+        partitions, known = self.share.partitions, self._look_at
+        new, gone = (
+            [each for each in partitions if each not in known],
+            [each for each in known if each not in partitions],
+        )
+        self.store.rewake(self._subscription, new, gone)
+        self._look_at = {partition: known.get(partition, 0.0) for partition in partitions}
 
     def look(self) -> None:
         """Publish the kicks of every partition whose time has come, and reclaim there."""
@@ -103,7 +124,7 @@ class Dispatcher:
     def _excuse_holders(self) -> None:
         """After a third of a lease without Redis, give the holders one to renew: they had none either."""
         if time.monotonic() - self._asked_at > self.store.terms.lease / 3000:
-            for partition in self.partitions:
+            for partition in self._look_at:
                 self.store.reclaim(partition, outage=True)
         self._asked_at = time.monotonic()
 
@@ -160,14 +181,16 @@ class Dispatcher:
 
     def _listen(self) -> None:
         while not self._stopping.is_set():
-            left = min(self._look_at.values()) - time.monotonic()
-            if left <= 0:
+            left = min([self._share_at, *self._look_at.values()]) - time.monotonic()
+            if left <= 0 or self.share.has_moved:
                 return
-            message = self.store.woken(self._subscription, left)
+            message = self.store.woken(self._subscription, min(left, HANDOVER_TICK) if self.share.is_moving else left)
             if message is None:
                 continue
             partition, delay = message
-            if partition in self._look_at:
+            if partition == SHARES:
+                self._share_at = 0.0
+            elif partition in self._look_at:
                 self._look_at[partition] = min(self._look_at[partition], time.monotonic() + delay / 1000)
 
     def _unsubscribe(self) -> None:

@@ -28,6 +28,7 @@ from celery_inbox.worker.outcome import (
     verdict,
 )
 from celery_inbox.worker.patience import until_answered
+from celery_inbox.worker.proof import prove
 
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
@@ -82,6 +83,7 @@ def serve(task: HandlerTask, claim: Claim, plan: Plan, follow: bool) -> Claim | 
         Failed: The batch is settled, and the task has to end otherwise than in success.
     """
     inbox = task.inbox
+    prove(inbox)
     signals.claimed.send(sender=inbox, claim=claim)
     lease = leases.Lease(claim, inbox, task.max_run)
     started = time.monotonic()

@@ -14,6 +14,7 @@ from celery_inbox.message import Message
 from celery_inbox.observe import signals
 from celery_inbox.store.moves import Claim
 from celery_inbox.worker.patience import until_answered
+from celery_inbox.worker.proof import prove
 
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
@@ -45,6 +46,8 @@ class Lease:
         if self.lost:
             return
         try:
+            if now < self._until:
+                prove(self._inbox)
             if self._renew_at <= now < self._until:
                 self.renew()
             if not self.cancelled:

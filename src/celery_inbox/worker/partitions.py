@@ -9,7 +9,9 @@ from celery_inbox.errors import ConfigurationError
 from celery_inbox.store.keys import COMMAND_PARTITION
 
 RANGE = re.compile(r"(\d+)(?:-(\d+))?")
-USAGE = "say all, command, numbers such as 0-3,7, or name an inbox as in chat=0-3"
+AUTO = "auto"
+"""Stands for the numbered partitions that a worker gets as its share."""
+USAGE = "say auto, all, command, numbers such as 0-3,7, or name an inbox as in chat=0-3"
 
 
 def all_partitions(partitions: int) -> list[str]:
@@ -21,11 +23,11 @@ def parse(words: Iterable[str], inboxes: Mapping[str, int]) -> dict[str, list[st
     """Read the words of ``--inbox`` or ``CELERY_INBOX``.
 
     Args:
-        words: ``[<inbox>=]<item>,<item>…`` each; an item is ``all``, ``command``, ``<n>`` or ``<n>-<n>``.
+        words: ``[<inbox>=]<item>,<item>…`` each; an item is ``auto``, ``all``, ``command``, ``<n>`` or ``<n>-<n>``.
         inboxes: Number of partitions by inbox name; words without a name mean every inbox.
 
     Returns:
-        Partitions by inbox name, in order, without repeats; inboxes that are not meant are missing.
+        Partitions by inbox name, in order, without repeats, ``auto`` as it is; inboxes that are not meant are missing.
 
     Raises:
         ConfigurationError: A word cannot be read, or names an inbox or a partition that does not exist.
@@ -45,8 +47,8 @@ def parse(words: Iterable[str], inboxes: Mapping[str, int]) -> dict[str, list[st
 def _item(word: str, item: str, partitions: int) -> list[str]:
     if item == "all":
         return all_partitions(partitions)
-    if item == COMMAND_PARTITION:
-        return [COMMAND_PARTITION]
+    if item in (AUTO, COMMAND_PARTITION):
+        return [item]
     numbers = RANGE.fullmatch(item)
     if numbers is None:
         raise ConfigurationError(f"--inbox {word}: cannot read {item!r}; {USAGE}")

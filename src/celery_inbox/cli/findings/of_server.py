@@ -10,7 +10,6 @@ from celery_inbox.errors import StorageUnavailable
 from celery_inbox.inbox import Inbox
 from celery_inbox.store import server
 from celery_inbox.store.connection import Server
-from celery_inbox.store.keys import inbox_key
 from celery_inbox.store.redis import RedisStore
 
 
@@ -85,7 +84,7 @@ def look_at_agreement(inbox: Inbox, store: RedisStore, section: Section) -> None
     for disagreement in disagreements(inbox):
         section.error("agreement", disagreement, "give every process the recorded value")
         return
-    if server.recorded(store, inbox_key(inbox.settings.namespace, inbox.name)):
+    if server.recorded(store):
         section.ok("agreement", f"partitions={inbox.settings.partitions}, serializer={inbox.settings.serializer}")
     else:
         section.ok("agreement", "nothing is recorded yet: the first send or worker does it")

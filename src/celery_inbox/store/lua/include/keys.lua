@@ -1,4 +1,16 @@
--- Every key, for nothing else builds keys: those of a partition, of a session in it, of a dead letter in it.
+-- Every key, for nothing else builds keys: those of an inbox, of a partition, of a session in it, of a dead letter in it.
+local function inbox_keys(prefix)
+  return {
+    config = prefix .. ':config',   -- hash: partitions, serializer
+    workers = prefix .. ':workers', -- zset: worker -> when it told last that it lives
+    serves = prefix .. ':serves',   -- hash: worker -> its partitions
+    sharers = prefix .. ':sharers', -- set: workers among which the partitions are shared out
+    owners = prefix .. ':owners',   -- hash: partition -> the sharer that may consume it
+    proofs = prefix .. ':proofs',   -- zset: worker -> when it consumed last
+    shares = prefix .. ':shares',   -- channel: the shares may have changed
+  }
+end
+
 local function partition_keys(prefix)
   return {
     prefix = prefix,
