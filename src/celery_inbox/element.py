@@ -6,7 +6,7 @@
     │ │ │ │             │  └ digest of the batch key, or -
     │ │ │ │             └ size of the payload in bytes
     │ │ │ └ arrival, Unix ms by Redis's clock
-    │ │ └ flags: a active, h headers, r redriven, i isolated, or -
+    │ │ └ flags: a active, h headers, r redriven, i isolated, p canary, or -
     │ └ kind: m message, c command
     └ version
 
@@ -44,6 +44,9 @@ Load = Callable[[bytes], Any]
 Kind = Literal["m", "c"]
 MESSAGE: Kind = "m"
 COMMAND: Kind = "c"
+CANARY = "ap"
+"""Flags of an element that no handler sees: its worker proves that it consumes by claiming it."""
+_CANARIES = (b"1 m ap ", b"1 c ap ")
 
 
 class NewerElement(Exception):
@@ -127,6 +130,11 @@ def encode_id(id: str) -> str:
 def decode_id(id: str) -> str:
     """Return the id as the caller gave it."""
     return unquote(id)
+
+
+def is_canary(element: bytes) -> bool:
+    """Is it for no handler?"""
+    return element.startswith(_CANARIES)
 
 
 class Codec:

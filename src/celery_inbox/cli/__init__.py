@@ -13,6 +13,7 @@ __all__ = ["inbox"]
 
 COMMANDS = {
     "checking": ("check",),
+    "health": ("health",),
     "reading": ("sessions", "stats", "peek"),
     "queueing": ("queues",),
     "sending": ("send", "touch", "replace", "remove"),
@@ -44,6 +45,7 @@ def inbox() -> None:
 
     \b
     celery -A proj inbox check            is everything there that an inbox needs?
+    celery -A proj inbox health           does this worker consume?
     celery -A proj inbox sessions         what waits, runs or is stopped?
     celery -A proj inbox peek SESSION     which messages?
 

@@ -27,6 +27,7 @@ class Row:
     kicks: int
     oldest_due_at: int | None
     looked_at: int | None
+    owners: list[str]
     queued: int | None
     consumers: list[str] | None
 
@@ -38,7 +39,8 @@ def queues(inbox: Inbox, out: Output, no_inspect: bool) -> None:
     """Show each partition with its queue.
 
     Due, running, stopped: sessions. Kicks: those on their way, by our record; queued: messages in the broker's queue, a
-    "-" where it does not say. Dispatcher: when one looked last. Consumers: workers that answered within a second.
+    "-" where it does not say. Dispatcher: when one looked last. Served by: workers that told within a lease that they
+    serve it. Consumers: workers that answered within a second.
     """
     now = clock(inbox.open_store())
     found = rows(inbox, out, inspect=not no_inspect)
@@ -51,6 +53,7 @@ def queues(inbox: Inbox, out: Output, no_inspect: bool) -> None:
         "KICKS": lambda row: row.kicks,
         "QUEUED": lambda row: "-" if row.queued is None else row.queued,
         "DISPATCHER": lambda row: "never" if row.looked_at is None else away(row.looked_at, now),
+        "SERVED BY": lambda row: ", ".join(row.owners) or "nobody",
         "CONSUMERS": lambda row: "-" if row.consumers is None else ", ".join(row.consumers) or "none",
     }
     out.list(found, columns, empty="")
@@ -61,6 +64,7 @@ def rows(inbox: Inbox, out: Output, inspect: bool) -> list[Row]:
     names = inbox.partition_names()
     depths = inbox.store.stats(names)
     queues = [queue_name(inbox.name, name) for name in names]
+    living = inbox.redis_store.workers()
     queued, consuming = of_broker(inbox, out, queues, inspect)
     return [
         Row(
@@ -72,6 +76,7 @@ def rows(inbox: Inbox, out: Output, inspect: bool) -> list[Row]:
             depth.kicks,
             depth.oldest_due_at,
             depth.looked_at,
+            [worker.hostname for worker in living if name in worker.partitions],
             queued.get(queue),
             None if consuming is None else consuming.get(queue, []),
         )

@@ -19,6 +19,7 @@ class Consuming:
         self._worker = worker
         self._queues = {name: queue_of(inbox, name) for name in all_partitions(inbox.settings.partitions)}
         self._wanted: frozenset[str] = frozenset()
+        self._adjusted = self._wanted
 
     @property
     def _heard(self) -> set[str]:
@@ -32,16 +33,20 @@ class Consuming:
         return [name for name in self._queues if name in held]
 
     def want(self, partitions: Iterable[str]) -> None:
-        """Have these heard and no others, as soon as the consumer is free; to be said again until ``held`` agrees."""
+        """Have these heard and no others, as soon as the consumer is free; to be said again, lest it be forgotten.
+
+        A queue that somebody cancels later by ``control.cancel_consumer`` stays cancelled.
+        """
         self._wanted = frozenset(partitions)
-        if self._heard != self._wanted:
+        if self._adjusted != self._wanted:
             self._worker.consumer.call_soon(self._adjust)
 
     def _adjust(self) -> None:
-        consumer, heard = self._worker.consumer, self._heard
+        consumer, heard, wanted = self._worker.consumer, self._heard, self._wanted
         if consumer.task_consumer is None:  # Celery is about to connect anew, and to consume what is selected then
             return
-        for name in heard - self._wanted:
+        for name in heard - wanted:
             consumer.cancel_task_queue(self._queues[name].name)
-        for name in self._wanted - heard:
+        for name in wanted - heard:
             consumer.add_task_queue(self._queues[name].name)
+        self._adjusted = wanted

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from celery_inbox.element import CorruptElement, NewerElement
+from celery_inbox.element import CorruptElement, NewerElement, is_canary
 from celery_inbox.errors import StorageUnavailable
 from celery_inbox.message import Message
 from celery_inbox.observe import signals
@@ -115,9 +115,11 @@ class Lease:
 
 
 def decode(inbox: BoundInbox, claim: Claim, elements: Iterable[bytes]) -> list[Message]:
-    """Read elements of a claim for its handler; what cannot be read is quarantined."""
+    """Read elements of a claim for its handler; what cannot be read is quarantined, a canary is for no handler."""
     messages: list[Message] = []
     for element in elements:
+        if is_canary(element):
+            continue
         try:
             messages.append(inbox.codec.decode(element))
         except (CorruptElement, NewerElement):
