@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 SPEED ?= 60
 SECONDS ?= 120
+MINUTES ?= 5
 FILE ?= demo/data/ubuntu-irc-2008-04-27.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench
+.PHONY: help demo test check bench soak
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +27,9 @@ check: $(VENV)/.installed-dev ## Look at the code without running it: style, typ
 
 bench: $(VENV)/.installed-dev ## Measure the cost of a send beside its peers
 	@$(VENV)/bin/python -m benchmarks
+
+soak: $(VENV)/.installed-dev ## Random load and random faults on both brokers, judged each minute: MINUTES=60 SEED=...
+	@PYTHONPATH=tests $(VENV)/bin/python -m soak --minutes "$(MINUTES)" --seed "$(SEED)"
 
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
 	@echo "installing celery-inbox[$*] into $(VENV)"
