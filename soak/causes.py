@@ -43,7 +43,9 @@ class Causes:
 
     def during(self, start: int, end: int) -> list[Strike]:
         """Faults that lasted in an interval, Unix ms."""
-        return [strike for strike in self._strikes.of(self._side) if strike.at <= end and start <= (strike.until or end)]
+        return [
+            strike for strike in self._strikes.of(self._side) if strike.at <= end and start <= (strike.until or end)
+        ]
 
     def _of_repetition(self, runs: tuple[Run, ...], committed: set[Run]) -> str | None:
         """Every run but one must have ended unheard, each for a cause of its own."""

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import TypeAlias
 
+from amqp.exceptions import AMQPError
 from docker.errors import APIError
+from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from celery_inbox.testing.history import now_ms
@@ -81,7 +83,7 @@ class Chaos:
         strike = self.strikes.begin(name, "both" if name.startswith("redis ") else side.name)
         try:
             fault(dice, side, strike)
-        except (APIError, RedisError, OSError):
+        except (APIError, RedisError, OSError, OperationalError, AMQPError):
             pass  # what was to be struck is down already
         finally:
             self.strikes.end(strike)

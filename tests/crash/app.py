@@ -11,15 +11,13 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 
 from celery_inbox import Batch, Command, Inbox
-from celery_inbox.store.moves import Claim
 from celery_inbox.testing import History
-from celery_inbox.worker import drain
+from faults.points import IN_HANDLER, Points
 
 imports = None
 
@@ -33,6 +31,7 @@ told = json.loads(os.environ["CRASH_SCENE"])
 app.conf.update(told["conf"])
 history = History(told["history"])
 marks = Path(told["marks"])
+points = Points(marks)
 
 
 def fail(body: dict[str, Any]) -> None:
@@ -99,6 +98,7 @@ def is_asked_for(body: dict[str, Any], attempt: int) -> bool:
 
 def handle(batch: Batch) -> None:
     with history.run(batch):
+        points.reach(IN_HANDLER)
         for message in batch:
             if "do" in message.body and is_asked_for(message.body, batch.attempt):
                 DEEDS[message.body["do"]](message.body)
@@ -118,22 +118,4 @@ def command(command: Command) -> None:
             DEEDS[command.body["do"]](command.body)
 
 
-# The points at which a worker can be killed on both sides of its ack.
-
-settle = drain.ack
-
-
-def die_at(point: bytes, claim: Claim) -> None:
-    if claim.attempt == 1 and any(point in element for element in claim.elements):
-        (marks / point.decode()).touch()
-        os.killpg(0, signal.SIGKILL)
-
-
-def ack(inbox: Any, claim: Claim, *rest: Any) -> Claim | None:
-    die_at(b"die_before_the_ack", claim)
-    following = settle(inbox, claim, *rest)
-    die_at(b"die_after_the_ack", claim)
-    return following
-
-
-mock.patch.object(drain, "ack", ack).start()
+points.watch()

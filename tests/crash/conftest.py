@@ -80,6 +80,12 @@ def serves() -> str:
 
 
 @pytest.fixture
+def worker_pythonpath() -> tuple[str, ...]:
+    """The app strikes at the points of ``faults``."""
+    return (str(Path(__file__).parents[1]),)
+
+
+@pytest.fixture
 def worker_env(told: dict[str, Any], serves: str) -> dict[str, str]:
     """Tell the workers."""
     return {"CRASH_SCENE": json.dumps(told), "CELERY_INBOX": serves}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import psutil
 from celery import Celery
 from pytest_celery import CeleryTestSetup, CeleryTestWorker
 from redis import Redis, RedisError
@@ -15,6 +14,7 @@ from celery_inbox import Batch, Command, Inbox, Receipt
 from celery_inbox.store.keys import COMMAND_PARTITION, partition_prefix
 from celery_inbox.testing import History, Report, Run, check, runs
 from celery_inbox.testing.violations import Check
+from faults.points import Points
 from nodes.process_group import living_members
 from waiting import wait_until
 
@@ -56,6 +56,7 @@ class Scene:
         self.start_worker = start_worker
         self.history = History(told["history"])
         self.marks = Path(told["marks"])
+        self.points = Points(self.marks)
         settings = told["settings"] if redis_url is None else {**told["settings"], "redis_url": redis_url}
         self.app = Celery("sender", broker=setup.app.conf.broker_url, set_as_current=False)
         self.inbox = Inbox(self.app, name, **settings)
@@ -217,13 +218,6 @@ def kill(worker: CeleryTestWorker, pid: int | None = None) -> int:
     worker.container.kill("SIGKILL")
     assert living_members(group) == []
     return now_ms()
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def worker_of(pid: int, *workers: CeleryTestWorker) -> CeleryTestWorker:

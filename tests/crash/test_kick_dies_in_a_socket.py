@@ -2,7 +2,8 @@
 
 from celery_inbox.worker.dispatcher import Dispatcher
 from celery_inbox.worker.share import Share
-from crash.scene import RECOVERY, Scene, is_alive, kill, main_pid, now_ms, seconds_between
+from crash.scene import RECOVERY, Scene, kill, main_pid, now_ms, seconds_between
+from faults.processes import is_alive
 from waiting import wait_until
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from crash.scene import LEASE, RECOVERY, Scene, is_alive, seconds_between
+from crash.scene import LEASE, RECOVERY, Scene, seconds_between
+from faults.processes import is_alive
 
 TIME_LIMIT = 2.0
 """Seconds, as in the app."""

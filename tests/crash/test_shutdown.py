@@ -4,7 +4,8 @@ import signal
 
 import pytest
 
-from crash.scene import RECOVERY, SOON, Scene, has_exited, is_alive, main_pid, now_ms, seconds_between
+from crash.scene import RECOVERY, SOON, Scene, has_exited, main_pid, now_ms, seconds_between
+from faults.processes import is_alive
 from nodes.process_group import living_members
 from waiting import wait_until
 

@@ -1,6 +1,7 @@
 """SIGKILL of a whole worker, in the middle of a handler."""
 
-from crash.scene import RECOVERY, Scene, is_alive, kill, main_pid, now_ms, seconds_between, worker_of
+from crash.scene import RECOVERY, Scene, kill, main_pid, now_ms, seconds_between, worker_of
+from faults.processes import is_alive
 
 
 def test_another_worker_takes_over_from_a_killed_one(scene: Scene) -> None:
