@@ -42,6 +42,7 @@ class Proxy:
 
     def __init__(self, url: str) -> None:
         self._parts = urlsplit(url)
+        self._upstream = self._place(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._links: set[Link] = set()
@@ -80,6 +81,16 @@ class Proxy:
         self._listener.close()
         self._cut_all()
 
+    def lead_to(self, url: str) -> None:
+        """Connect to another server from now on; the connections to the old one are ended."""
+        self._upstream = self._place(url)
+        self._cut_all()
+
+    @staticmethod
+    def _place(url: str) -> tuple[str, int]:
+        parts = urlsplit(url)
+        return parts.hostname or "127.0.0.1", parts.port or 6379
+
     # Faults.
 
     def cut(self) -> int:
@@ -116,7 +127,7 @@ class Proxy:
         while not self._closed:
             try:
                 client, _ = self._listener.accept()
-                server = socket.create_connection((self._parts.hostname or "127.0.0.1", self._parts.port or 6379))
+                server = socket.create_connection(self._upstream)
             except OSError:
                 continue
             for end in (client, server):

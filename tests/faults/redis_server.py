@@ -87,10 +87,12 @@ def promote(replica: Redis) -> None:
 
 
 def follow(replica: Redis, primary: Server) -> None:
-    """Make a server the replica of another, and wait until it has everything."""
+    """Make a server the replica of another, with its password, and wait until it has everything."""
     host, port, password = (Redis.from_url(primary.url).connection_pool.connection_kwargs[key] for key in PLACE)
     replica.config_set("masterauth", password)
     replica.replicaof(host, port)
+    replica.config_set("requirepass", password)
+    replica.connection_pool.connection_kwargs["password"] = password
     wait_until(lambda: is_caught_up(replica), description="the replica has everything")
 
 

@@ -12,6 +12,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from celery_inbox.embedded import Server
 from faults.proxy import Proxy
 from waiting import wait_until
 
@@ -92,3 +93,12 @@ def test_a_black_hole_answers_nobody(proxy: Proxy, client: redis.Redis) -> None:
     assert proxy.swallowed > 0
     proxy.heal()
     assert client.ping()
+
+
+def test_a_proxy_can_lead_elsewhere(proxy: Proxy, client: redis.Redis) -> None:
+    """Old connections end, new ones reach the other server."""
+    with Server() as other:
+        with redis.Redis.from_url(other.url) as direct:
+            direct.config_set("requirepass", urlsplit(proxy.url).password or "")
+        proxy.lead_to(other.url)
+        assert client.info("server")["process_id"] == other.pid
