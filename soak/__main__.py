@@ -91,7 +91,7 @@ class Soak:
             lasted = time.monotonic() - began
             share = (cpu_seconds() - cpu) / lasted
         self.console.print(
-            f"[bold green]every promise held[/]  seed {self.seed}, {lasted:.0f} s, {share:.0%} of a core here"
+            f"[bold green]every promise held[/]  seed {self.seed}, {lasted:.0f} s, {share:.0%} of a core"
         )
         self.console.print(f"  faults: {', '.join(f'{n} {name}' for name, n in sorted(self.strikes.counts.items()))}")
         return 0
@@ -152,9 +152,15 @@ class Soak:
 
 
 def cpu_seconds() -> float:
-    """Seconds that this process has computed, its dead children included."""
-    times = psutil.Process(os.getpid()).cpu_times()
-    return float(times.user + times.system + times.children_user + times.children_system)
+    """Seconds that this process and all that it has started have computed, the dead included."""
+    total = 0.0
+    own = psutil.Process(os.getpid())
+    for process in (own, *own.children(recursive=True)):
+        try:
+            total += sum(process.cpu_times()[:4])
+        except psutil.NoSuchProcess:
+            continue
+    return total
 
 
 if __name__ == "__main__":

@@ -66,9 +66,10 @@ def test_a_replica_that_has_everything_goes_on_with_everything(
             proxy.lead_to(replica.url)
             proxy.heal()
             assert not primary.is_running
-            load.wait_for_handled(20, timeout=GOES_ON)
             scene.mark("go")
             scene.wait_for_handled("running", running)
+            assert len(scene.runs("running")) == 1
+            load.wait_for_handled(20, timeout=GOES_ON)
         load.wait_for_all(timeout=GOES_ON)
         assert new.info("server")["process_id"] == replica.pid
         later = [run.start.fence for run in scene.runs() if run.start.fence > highest]

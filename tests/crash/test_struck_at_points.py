@@ -17,7 +17,7 @@ STANDS = 2 * LEASE + INTERVAL
 """Seconds for which a stopped process stands: somebody else has had its batch by then."""
 
 ENDS = 45.0
-"""Seconds for a worker's end: a pool process of billiard's waits 30 of them, at times, for somebody to read its results."""
+"""Seconds for a worker's end: at times billiard's pool process waits 30 of them for its last result to be read."""
 
 EVERY = {
     (signal.SIGKILL, "child"), (signal.SIGKILL, "worker"), (signal.SIGKILL, "group"),
