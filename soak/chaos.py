@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from random import Random
@@ -259,17 +260,22 @@ class Chaos:
         if isinstance(side.broker, RabbitBroker):
             strike.did = purge(side)
             return
+        ends_at = time.monotonic() + LONGEST
+        while not strike.did and not self._over.wait(0.02) and time.monotonic() < ends_at:
+            self._change_once(dice, side, side.broker, strike)
+
+    def _change_once(self, dice: Random, side: Side, broker: RedisBroker, strike: Strike) -> None:
         for queue in side.queues():
             change = dice.choice(["delete", "double", "reorder", "misaddress"])
             match change:
                 case "delete":
-                    strike.did += kicks.delete(side.broker.client, queue)
+                    strike.did += kicks.delete(broker.client, queue)
                 case "double":
-                    strike.did += kicks.double(side.broker.client, queue)
+                    strike.did += kicks.double(broker.client, queue)
                 case "reorder":
-                    strike.did += kicks.reorder(side.broker.client, queue, dice)
+                    strike.did += kicks.reorder(broker.client, queue, dice)
                 case _:
-                    strike.did += kicks.misaddress(side.broker.client, queue)
+                    strike.did += kicks.misaddress(broker.client, queue)
 
     def stray_kicks(self, dice: Random, side: Side, strike: Strike) -> None:
         """Kicks that no dispatcher has published; some of them twice under one id."""
