@@ -2,10 +2,9 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal, get_args
+from typing import Literal
 
 import psutil
 
@@ -13,7 +12,6 @@ from nodes.process_group import living_members
 from waiting import wait_until
 
 Target = Literal["child", "worker", "group"]
-TARGETS: tuple[Target, ...] = get_args(Target)
 
 SETTLE = 5.0
 """Seconds until the kernel has done what a signal asks for, on a busy machine."""
@@ -79,8 +77,3 @@ def status(pid: int) -> str | None:
         return str(psutil.Process(pid).status())
     except psutil.NoSuchProcess:
         return None
-
-
-def stay(seconds: float) -> None:
-    """Let a fault last."""
-    time.sleep(seconds)
