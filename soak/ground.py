@@ -157,7 +157,8 @@ class Side:
         self.senders = self._inbox({**settings, "redis_url": self.links["senders"].url})
         self.direct = self._inbox({**settings, "redis_url": data.url})
         """The same inbox by a way that nothing breaks."""
-        self._environment = {**told.environment(), "CELERY_INBOX": "all,command"}
+        self.serves = dice.choice(["all,command", "auto,command"])
+        self._environment = {**told.environment(), "CELERY_INBOX": self.serves}
         self._engine = engine
         self.workers: list[Container] = []
         self._seen: dict[str, list[int]] = {}
@@ -175,6 +176,7 @@ class Side:
     def __str__(self) -> str:
         settings = self.direct.settings
         words = [self.broker.kind, f"commands {settings.command_order}"]
+        words += [f"--inbox {self.serves}"]
         words += [f"{name}={self.handler[name]}" for name in ("on_cancel", "on_exhausted")]
         return f"{self.name} ({', '.join(words)})"
 
