@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Collection
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,14 @@ class Scene:
         self.inbox.handler(name=f"{name}.reply")(elsewhere)
         self.inbox.command_handler(name=f"{name}.command")(elsewhere)
         self.data = Redis.from_url(told["settings"]["redis_url"])
-        self.broker = Redis.from_url(setup.app.conf.broker_url)
 
     def close(self) -> None:
         self.data.close()
-        self.broker.close()
+
+    @cached_property
+    def broker(self) -> Redis:
+        """A client of the broker, for tests that choose Redis."""
+        return Redis.from_url(self.setup.app.conf.broker_url)
 
     def beside(self, name: str) -> "Scene":
         """The other inbox of the same workers, with the same history."""

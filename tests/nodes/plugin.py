@@ -2,6 +2,7 @@
 
 A test module chooses its worker by overriding one of these, in itself or in a class:
 
+``broker``                     ``redis`` or ``rabbitmq``
 ``worker_args``                what follows on the command line of ``celery worker``; the last of two options wins
 ``worker_env``                 more environment variables
 ``worker_pythonpath``          more directories to import from; the worker's Python is the one that runs pytest
@@ -26,7 +27,6 @@ from pytest_celery import (
     CeleryTestWorker,
     CeleryWorkerContainer,
     RedisTestBackend,
-    RedisTestBroker,
 )
 from pytest_docker_tools import container, fxtr
 
@@ -38,6 +38,7 @@ from .waiting import wait_until
 from .worker import QuickWorkerContainer
 
 __all__ = [
+    "broker",
     "celery_backend_cluster",
     "celery_broker_cluster",
     "default_worker_command",
@@ -69,9 +70,15 @@ def docker_client() -> Iterator[Engine]:
 
 
 @pytest.fixture
-def celery_broker_cluster(celery_redis_broker: RedisTestBroker) -> Iterator[CeleryBrokerCluster]:
-    """One Redis; a module that wants RabbitMQ overrides this with ``celery_rabbitmq_broker``."""
-    cluster = CeleryBrokerCluster(celery_redis_broker)
+def broker() -> str:
+    """Choose the broker: ``redis`` or ``rabbitmq``."""
+    return "redis"
+
+
+@pytest.fixture
+def celery_broker_cluster(request: pytest.FixtureRequest, broker: str) -> Iterator[CeleryBrokerCluster]:
+    """One node, as ``broker`` says."""
+    cluster = CeleryBrokerCluster(request.getfixturevalue(f"celery_{broker}_broker"))
     yield cluster
     cluster.teardown()
 

