@@ -2,13 +2,14 @@
 
 PYTHON ?= python3
 VENV := .venv
+LOWEST := .venv-lowest
 SPEED ?= 60
 SECONDS ?= 120
 MINUTES ?= 5
 FILE ?= demo/data/ubuntu-irc-2008-04-27.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak
+.PHONY: help demo test check bench soak servers lowest matrix
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,8 +17,19 @@ help: ## Show this list
 demo: $(VENV)/.installed-demo ## Play a chat log through real workers and report: SPEED=60 SECONDS=120 (0: all) FILE=...
 	@$(VENV)/bin/python -m demo --file "$(FILE)" --speed "$(SPEED)" --seconds "$(SECONDS)"
 
-test: $(VENV)/.installed-dev ## Run every test on servers of its own: ARGS="-k words" picks some
+test: $(VENV)/.installed-dev servers ## Run every test on servers of its own: ARGS="-k words" picks some
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lowest: $(LOWEST)/.installed servers ## Run what depends on versions on the oldest supported ones
+	@$(LOWEST)/bin/python -m pytest tests/unit tests/store tests/matrix $(ARGS)
+
+matrix: $(VENV)/.installed-dev $(LOWEST)/.installed servers ## Run the scenario on every combination of broker, pool, server and versions
+	@CELERY_INBOX_MATRIX=full $(VENV)/bin/python -m pytest tests/matrix $(ARGS)
+	@CELERY_INBOX_MATRIX=full $(LOWEST)/bin/python -m pytest tests/matrix $(ARGS)
+	@CELERY_INBOX_SERVER=redis:7 $(VENV)/bin/python -m pytest tests/store tests/stateful $(ARGS)
+
+servers: ## Install the servers that the tests start, if they are missing
+	@.ci/servers
 
 check: $(VENV)/.installed-dev ## Look at the code without running it: style, types, imports
 	@$(VENV)/bin/ruff check .
@@ -34,6 +46,13 @@ soak: $(VENV)/.installed-dev ## Random load and random faults on both brokers, j
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
 	@echo "installing celery-inbox[$*] into $(VENV)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+# What the tests need, with the releases that lowest.txt names.
+$(LOWEST)/.installed: pyproject.toml tests/matrix/lowest.txt | $(VENV)/bin/python
+	@echo "installing celery-inbox on its oldest dependencies into $(LOWEST)"
+	@test -x $(LOWEST)/bin/python || "$(PYTHON)" -m venv $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint tests/matrix/lowest.txt --editable '.[test]'
 	@touch $@
 
 $(VENV)/bin/python:

@@ -4,6 +4,7 @@ A message whose body has ``do`` makes its handler do a deed on the first ``attem
 as long as the mark of that name exists.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -109,6 +110,15 @@ limited = Inbox(app, "limited", **told["settings"])
 
 chat.handler(name="chat.reply", **told["handler"])(handle)
 limited.handler(name="limited.reply", soft_time_limit=1, time_limit=2, **told["handler"])(handle)
+
+
+calm = Inbox(app, "calm", **told["settings"])
+
+
+@calm.handler(name="calm.reply", **told["handler"])
+async def answer(batch: Batch) -> None:
+    with history.run(batch):
+        await asyncio.sleep(0)
 
 
 @chat.command_handler(name="chat.command", **told["handler"])

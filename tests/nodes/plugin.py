@@ -26,6 +26,7 @@ from pytest_celery import (
     CeleryBrokerCluster,
     CeleryTestWorker,
     CeleryWorkerContainer,
+    RabbitMQContainer,
     RedisTestBackend,
 )
 from pytest_docker_tools import container, fxtr
@@ -33,7 +34,9 @@ from pytest_docker_tools import container, fxtr
 from . import process_listing
 from .connect import Engine, connect
 from .engine import ProcessEngine
+from .presence import skip_without
 from .pytest_docker_tools_patches import never_inside_a_container, quick_polling
+from .rabbitmq import SERVER as RABBITMQ
 from .waiting import wait_until
 from .worker import QuickWorkerContainer
 
@@ -49,6 +52,7 @@ __all__ = [
     "default_worker_utils_module",
     "docker_client",
     "first_worker_container",
+    "rabbitmq_of_the_session",
     "start_worker",
     "worker_args",
     "worker_env",
@@ -76,11 +80,25 @@ def broker() -> str:
 
 
 @pytest.fixture
-def celery_broker_cluster(request: pytest.FixtureRequest, broker: str) -> Iterator[CeleryBrokerCluster]:
+def celery_broker_cluster(
+    request: pytest.FixtureRequest, docker_client: Engine, broker: str
+) -> Iterator[CeleryBrokerCluster]:
     """One node, as ``broker`` says."""
+    if broker == "rabbitmq" and isinstance(docker_client, ProcessEngine):
+        skip_without(RABBITMQ.exists(), "rabbitmq-server")
     cluster = CeleryBrokerCluster(request.getfixturevalue(f"celery_{broker}_broker"))
     yield cluster
     cluster.teardown()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_of_the_session(docker_client: Engine) -> Iterator[RabbitMQContainer]:
+    """Run one RabbitMQ for all tests that leave it running: it needs five seconds to start."""
+    raw = docker_client.containers.run(
+        image=RabbitMQContainer.image(), ports=RabbitMQContainer.ports(), environment={}, detach=True
+    )
+    yield RabbitMQContainer(raw)
+    raw.remove(force=True)
 
 
 @pytest.fixture

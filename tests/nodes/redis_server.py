@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from .order import Order, Plan
@@ -62,7 +63,7 @@ def launch_redis(order: Order, free_port: FreePort) -> Plan:
     )
 
 
-def _first(candidates: list[str | os.PathLike[str] | None] | list[Path | None]) -> Path:
+def _first(candidates: Sequence[str | os.PathLike[str] | None]) -> Path:
     for candidate in candidates:
         if candidate and (found := shutil.which(candidate)):
             return Path(found)

@@ -2,17 +2,16 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import psutil
 import pytest
-from pytest_celery import CeleryBrokerCluster, CeleryTestSetup, CeleryTestWorker
+from pytest_celery import CeleryTestSetup, CeleryTestWorker
 from pytest_celery.vendors.worker.tasks import add
 
 from .connect import Engine
 from .engine import ProcessEngine
 from .process_group import living_members
-from .rabbitmq import SERVER as RABBITMQ
 from .waiting import wait_until
 
 RESULT_TIMEOUT = 20  # seconds
@@ -115,13 +114,10 @@ class TestChoices:
         assert os.getpid() not in {process["pid"] for process in processes}
 
 
-@pytest.mark.skipif(not RABBITMQ.exists(), reason="rabbitmq-server is not installed")
 class TestRabbitMQ:
     @pytest.fixture
-    def celery_broker_cluster(self, request: pytest.FixtureRequest) -> Iterator[CeleryBrokerCluster]:
-        cluster = CeleryBrokerCluster(request.getfixturevalue("celery_rabbitmq_broker"))
-        yield cluster
-        cluster.teardown()
+    def broker(self) -> str:
+        return "rabbitmq"
 
     def test_a_task_makes_the_round_trip_through_rabbitmq(self, celery_setup: CeleryTestSetup) -> None:
         assert celery_setup.app.conf.broker_url.startswith("amqp://")
