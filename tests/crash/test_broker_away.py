@@ -5,7 +5,7 @@ from crash.scene import SOON, Scene, now_ms
 from waiting import wait_until
 
 GOES_ON = 30.0
-AWAY = 4_000
+AWAY = 10_000
 """Milliseconds."""
 
 
