@@ -32,7 +32,7 @@ __all__ = ["default_worker_app_module", "handler", "scene", "settings", "told", 
 FULL = "CELERY_INBOX_MATRIX"
 """Environment variable: ``full`` runs every combination instead of every pair."""
 LOWEST = dict(re.findall(r"^(\S+)==(\S+)$", (Path(__file__).parent / "lowest.txt").read_text(), re.MULTILINE))
-SLOTS = {"prefork": "2", "solo": "1", "threads": "4", "gevent": "8"}
+SLOTS = {"prefork": "2", "solo": "1", "threads": "1", "gevent": "8"}
 
 
 def installed() -> str:
@@ -86,7 +86,10 @@ def celery_rabbitmq_broker(rabbitmq_of_the_session: RabbitMQContainer) -> Rabbit
     broker = RabbitMQTestBroker(rabbitmq_of_the_session)
     partitions = [*map(str, range(SETTINGS["partitions"])), COMMAND_PARTITION]
     with Connection(broker.config()["host_url"]) as connection:
-        for queue in ("celery", *(f"{inbox}.{partition}" for inbox in ("chat", "calm") for partition in partitions)):
+        for queue in (
+            "celery",
+            *(f"{inbox}.{partition}" for inbox in ("chat", "limited", "calm") for partition in partitions),
+        ):
             connection.default_channel.queue_delete(queue)
     return broker
 
@@ -99,7 +102,7 @@ def conf(cell: Cell) -> dict[str, Any]:
 @pytest.fixture
 def serves(cell: Cell) -> str:
     """Async handlers where there may be any."""
-    return "chat=all,command" if cell.pool == "gevent" else "chat=all,command calm=all"
+    return "chat=all,command limited=all" + " calm=all" * (cell.pool != "gevent")
 
 
 @pytest.fixture

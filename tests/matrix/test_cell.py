@@ -2,15 +2,19 @@
 
 from celery_inbox.embedded import Server
 from crash.load import Load
-from crash.scene import BACKOFF, RECOVERY, SOON, Scene, kill, seconds_between
+from crash.scene import BACKOFF, RECOVERY, SOON, Scene, kill, now_ms, seconds_between
 from matrix.cells import Cell
 from nodes.redis_server import VERSIONS
 
 KILLED = "killed"
+KICKS = 20
+"""Sessions of a handler with a time limit, thus kicks: each serves one session."""
+KICKS_WITHIN = 8.0
+"""Seconds; on a quiet machine it is one. An acknowledgement that waits for the event loop's next round takes ten."""
 
 
 def test_the_scenario(scene: Scene, cell: Cell, data_server: Server) -> None:
-    """Bursts, retries, commands, async handlers and a SIGKILL under load: the six checks find nothing."""
+    """Bursts, retries, commands, async handlers, many kicks and a SIGKILL under load: the six checks find nothing."""
     assert_that_it_is(scene, cell)
     burst = scene.send_some("burst", 5)
     retry = [scene.send("retry", do="fail").id, *scene.send_some("retry", 2)]
@@ -28,6 +32,12 @@ def test_the_scenario(scene: Scene, cell: Cell, data_server: Server) -> None:
     if calm:
         scene.beside("calm").wait_for_handled("calm", calm)
         assert [list(run.ids) for run in scene.runs("calm")] == [calm]
+
+    began_at, limited = now_ms(), scene.beside("limited")
+    row = {f"row-{number}": limited.send(f"row-{number}", flush=True).id for number in range(KICKS)}
+    for session, id in row.items():
+        limited.wait_for_handled(session, [id])
+    assert seconds_between(began_at, now_ms()) < KICKS_WITHIN
 
     with Load(scene) as load:
         load.wait_for_handled(10, timeout=SOON)
