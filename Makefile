@@ -9,7 +9,7 @@ MINUTES ?= 5
 FILE ?= demo/data/ubuntu-irc-2008-04-27.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak servers lowest matrix
+.PHONY: help demo test check bench soak servers lowest matrix outages
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ matrix: $(VENV)/.installed-dev $(LOWEST)/.installed servers ## Run the scenario 
 	@CELERY_INBOX_MATRIX=full $(VENV)/bin/python -m pytest tests/matrix $(ARGS)
 	@CELERY_INBOX_MATRIX=full $(LOWEST)/bin/python -m pytest tests/matrix $(ARGS)
 	@CELERY_INBOX_SERVER=redis:7 $(VENV)/bin/python -m pytest tests/store tests/stateful $(ARGS)
+
+outages: $(VENV)/.installed-dev servers ## Run the outages and deploys in full length
+	@CELERY_INBOX_LONG=1 $(VENV)/bin/python -m pytest tests/crash $(ARGS)
 
 servers: ## Install the servers that the tests start, if they are missing
 	@.ci/servers

@@ -14,12 +14,24 @@ GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL, as ``docker stop -t 2`` gives them."""
 
 
+ON_BOTH = pytest.mark.parametrize(
+    ("broker", "worker_args"),
+    [
+        ("redis", ("--pool", "prefork", "--concurrency", "1")),
+        ("rabbitmq", ("--pool", "prefork", "--concurrency", "1")),
+        ("rabbitmq", ("--pool", "threads", "--concurrency", "1")),
+    ],
+    ids=["redis", "rabbitmq", "rabbitmq-threads"],
+)
+
+
 @pytest.fixture
 def handler() -> dict[str, int]:
     """Fewer attempts than deploys."""
     return {"max_attempts": 2}
 
 
+@ON_BOTH
 def test_a_warm_shutdown_finishes_the_running_batch_and_takes_no_other(scene: Scene) -> None:
     """SIGTERM: the batch is handled once, what else is due waits for the next worker."""
     running = [scene.send("running", do="wait", until="go").id]
@@ -67,6 +79,7 @@ def test_a_cold_shutdown_gives_the_running_batch_to_the_next_worker(scene: Scene
     scene.assert_clean()
 
 
+@ON_BOTH
 def test_deploys_that_kill_a_long_handler_eat_no_attempt(scene: Scene) -> None:
     """DEP-4, LOS-5: SIGTERM, two seconds, SIGKILL, five times in a row with max_attempts=2; handled at last."""
     ids = [scene.send("s", do="wait", until="time enough", attempts=9).id, *scene.send_some("s", 2)]
