@@ -9,9 +9,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from pytest_celery import CeleryTestSetup, CeleryTestWorker
+from kombu import Connection
+from pytest_celery import CeleryTestSetup, CeleryTestWorker, RabbitMQContainer, RabbitMQTestBroker
 
 from celery_inbox.embedded import Server
+from celery_inbox.store.keys import COMMAND_PARTITION
 from crash.scene import BACKOFF, SETTINGS, Scene
 
 
@@ -89,6 +91,20 @@ def worker_pythonpath() -> tuple[str, ...]:
 def worker_env(told: dict[str, Any], serves: str) -> dict[str, str]:
     """Tell the workers."""
     return {"CRASH_SCENE": json.dumps(told), "CELERY_INBOX": serves}
+
+
+@pytest.fixture
+def celery_rabbitmq_broker(rabbitmq_of_the_session: RabbitMQContainer) -> RabbitMQTestBroker:
+    """The session's RabbitMQ, without the queues that another test may have declared in another way."""
+    broker = RabbitMQTestBroker(rabbitmq_of_the_session)
+    partitions = [*map(str, range(SETTINGS["partitions"])), COMMAND_PARTITION]
+    with Connection(broker.config()["host_url"]) as connection:
+        for queue in (
+            "celery",
+            *(f"{inbox}.{partition}" for inbox in ("chat", "limited", "calm") for partition in partitions),
+        ):
+            connection.default_channel.queue_delete(queue)
+    return broker
 
 
 @pytest.fixture

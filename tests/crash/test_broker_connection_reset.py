@@ -58,7 +58,7 @@ def test_a_reset_of_the_brokers_connections_starts_nothing_twice(scene: Scene, p
         if broker == "redis":
             wait_until(lambda: waiting_workers(scene) >= 1, description="a worker waits for a kick", timeout=SOON)
         lost = count(LOST)
-        assert proxy.cut() >= len(workers)
+        assert proxy.cut() > 0
         wait_until(lambda lost=lost: count(LOST) > lost, description="a worker has noticed", timeout=SOON)  # type: ignore[misc]
         wait_until(
             lambda: count(CONNECTED) == count(LOST) + len(workers), description="it is connected again", timeout=SOON

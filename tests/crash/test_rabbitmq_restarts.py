@@ -1,9 +1,9 @@
 """RabbitMQ, on which the kicks travel, ends and comes back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from pytest_celery import CeleryTestSetup
+from pytest_celery import CeleryTestSetup, RabbitMQContainer, RabbitMQTestBroker
 
 from crash.load import Load
 from crash.scene import Scene, main_pid
@@ -26,6 +26,14 @@ def by_force(setup: CeleryTestSetup) -> None:
 @pytest.fixture
 def broker() -> str:
     return "rabbitmq"
+
+
+@pytest.fixture
+def celery_rabbitmq_broker(default_rabbitmq_broker: RabbitMQContainer) -> Iterator[RabbitMQTestBroker]:
+    """One of this test's own, for it is killed."""
+    broker = RabbitMQTestBroker(default_rabbitmq_broker)
+    yield broker
+    broker.teardown()
 
 
 @pytest.fixture(params=["classic", "quorum"])

@@ -6,6 +6,7 @@ import pytest
 
 from crash.scene import RECOVERY, SOON, Scene, has_exited, main_pid, now_ms, seconds_between
 from faults.processes import is_alive
+from long import LONG
 from nodes.process_group import living_members
 from waiting import wait_until
 
@@ -80,8 +81,10 @@ def test_a_cold_shutdown_gives_the_running_batch_to_the_next_worker(scene: Scene
 
 
 @ON_BOTH
-def test_deploys_that_kill_a_long_handler_eat_no_attempt(scene: Scene) -> None:
+def test_deploys_that_kill_a_long_handler_eat_no_attempt(scene: Scene, request: pytest.FixtureRequest) -> None:
     """DEP-4, LOS-5: SIGTERM, two seconds, SIGKILL, five times in a row with max_attempts=2; handled at last."""
+    if not LONG and request.node.callspec.id.endswith("rabbitmq"):
+        pytest.skip("only with CELERY_INBOX_LONG")
     ids = [scene.send("s", do="wait", until="time enough", attempts=9).id, *scene.send_some("s", 2)]
     for deploy in range(DEPLOYS):
         killed = scene.wait_for_runs("s", deploy + 1, timeout=RECOVERY)[deploy]

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kombu import Connection
-from pytest_celery import RabbitMQContainer, RabbitMQTestBroker
 
 from celery_inbox.embedded import Server
-from celery_inbox.store.keys import COMMAND_PARTITION
 from crash.conftest import (
+    celery_rabbitmq_broker,
     default_worker_app_module,
     handler,
     scene,
@@ -22,12 +20,11 @@ from crash.conftest import (
     told,
     worker_env,
 )
-from crash.scene import SETTINGS
 from matrix.cells import PAIRS, Cell, all_cells
 from nodes.presence import skip_without
 from nodes.redis_server import SERVER_VARIABLE, server_of
 
-__all__ = ["default_worker_app_module", "handler", "scene", "settings", "told", "worker_env"]
+__all__ = ["celery_rabbitmq_broker", "default_worker_app_module", "handler", "scene", "settings", "told", "worker_env"]
 
 FULL = "CELERY_INBOX_MATRIX"
 """Environment variable: ``full`` runs every combination instead of every pair."""
@@ -78,20 +75,6 @@ def broker(cell: Cell) -> str:
 @pytest.fixture
 def default_redis_broker_image(cell: Cell) -> str:
     return cell.server
-
-
-@pytest.fixture
-def celery_rabbitmq_broker(rabbitmq_of_the_session: RabbitMQContainer) -> RabbitMQTestBroker:
-    """The session's RabbitMQ, without the queues that another cell may have declared in another way."""
-    broker = RabbitMQTestBroker(rabbitmq_of_the_session)
-    partitions = [*map(str, range(SETTINGS["partitions"])), COMMAND_PARTITION]
-    with Connection(broker.config()["host_url"]) as connection:
-        for queue in (
-            "celery",
-            *(f"{inbox}.{partition}" for inbox in ("chat", "limited", "calm") for partition in partitions),
-        ):
-            connection.default_channel.queue_delete(queue)
-    return broker
 
 
 @pytest.fixture
