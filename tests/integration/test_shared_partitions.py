@@ -23,6 +23,8 @@ PARTITIONS = 4
 SESSIONS = 50
 MESSAGES = 40
 SLOTS = 4
+LONG_LEASE = 60.0
+"""Seconds: what waits for its end fails the test."""
 BUSY = 0.2  # seconds, the most that a kick without work may keep a worker
 
 pytestmark = pytest.mark.settings(partitions=PARTITIONS, debounce=0.02, max_wait=0.2)
@@ -86,6 +88,38 @@ class TestTwoWorkers:
         for worker in (celery_setup.worker, second):
             worker.assert_log_exists("succeeded", timeout=10)
             worker.assert_log_does_not_exist("Traceback", timeout=0)
+
+
+class TestABusyWorker:
+    """Beside one that is free."""
+
+    pytestmark = pytest.mark.settings(lease=LONG_LEASE)
+
+    @pytest.fixture(params=["prefork", "threads", "solo"])
+    def worker_args(self, request: pytest.FixtureRequest) -> tuple[str, ...]:
+        return ("--pool", request.param, "--concurrency", "1")
+
+    def test_it_takes_no_kick_away_from_the_free_one(
+        self,
+        celery_setup: CeleryTestSetup,
+        inbox: Inbox,
+        send: Send,
+        follower: Follower,
+        start_worker: Callable[..., CeleryTestWorker],
+    ) -> None:
+        """A kick that waits in a busy worker is one that nobody else gets, for a whole lease."""
+        start_worker("--inbox", "all")
+        send("long", {"sleep": 15})
+        wait_until(lambda: follower.started("long") == 1, description="one worker is busy")
+        for number in range(12):
+            send(f"short:{number}", {})
+            wait_until(
+                lambda number=number: follower.finished(f"short:{number}") == 1,  # type: ignore[misc]
+                description="the free worker handles it",
+                timeout=5,
+            )
+        assert not follower.finished("long")
+        wait_until(lambda: follower.finished("long") == 1, description="the long one ends", timeout=30)
 
 
 class TestOneWorker:

@@ -96,6 +96,9 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if self.served:
             self._subscribe(queues, named or [])
             worker.prefetch_multiplier = 1
+            if worker.app.connection_for_read().transport.driver_type == "redis":
+                # Even one kick fetched ahead is one that waits here while another worker is free.
+                worker.app.conf.worker_disable_prefetch = True
             self.identity = take_identity(worker.hostname)
             log.connect()
 
