@@ -1,41 +1,15 @@
-"""Connections to Redis: addresses, time limits, and what their errors mean."""
+"""Connections to Redis: time limits, and what their errors mean."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
-from redis.connection import parse_url
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import AskError, MovedError, OutOfMemoryError, RedisError, ResponseError
 
 from celery_inbox.element import decode_id
-from celery_inbox.errors import ConfigurationError, StorageFull, StorageUnavailable
-
-SCHEMES = ("redis://", "rediss://", "unix://")
-
-
-def redis_url(url: Any) -> str:
-    """Turn a setting or a broker URL into what redis-py reads.
-
-    Raises:
-        ConfigurationError: It is no address of a Redis.
-    """
-    first = str(url if isinstance(url, str) or not url else url[0]).split(";")[0]
-    if first.startswith("redis+socket://"):
-        path, _, query = first.removeprefix("redis+socket://").partition("?")
-        first = f"unix://{path}" + (f"?{query.replace('virtual_host=', 'db=')}" if query else "")
-    if not first.startswith(SCHEMES):
-        scheme = first.partition("://")[0] if "://" in first else first
-        raise ConfigurationError(
-            f"sessions live in Redis and the broker is {scheme!r}: "
-            "set inbox_redis_url to redis://, rediss:// or unix://"
-        )
-    try:
-        parse_url(first)
-    except ValueError as error:
-        raise ConfigurationError(f"inbox_redis_url or broker_url is no address of a Redis: {error}") from error
-    return first
+from celery_inbox.errors import StorageFull, StorageUnavailable
 
 
 def client_options(url: str, socket_timeout: float, health_check: float = 0) -> dict[str, Any]:
@@ -58,6 +32,8 @@ def storage_error(error: Exception, id: str | None = None) -> StorageUnavailable
     caller_id = None if id is None else decode_id(id)
     if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):
         return StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", caller_id)
+    if isinstance(error, AskError) and not isinstance(error, MovedError):
+        return StorageUnavailable("Redis Cluster is moving this partition from one node to another", caller_id)
     if isinstance(error, ResponseError):
         return StorageUnavailable(f"Redis refused the call: {error}", caller_id)
     return StorageUnavailable(f"Redis did not answer: {error or type(error).__name__}", caller_id)
@@ -70,12 +46,3 @@ def storage_errors() -> Iterator[None]:
         yield
     except (RedisError, OSError) as error:
         raise storage_error(error) from error
-
-
-class Server(NamedTuple):
-    """What a server says of itself."""
-
-    version: tuple[int, ...]
-    """Of Redis, or the one that Valkey is compatible with."""
-    policy: str | None
-    """``maxmemory-policy``."""

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
+
+READ_ONLY = "-READONLY "
+"""As Redis 6 says it of a command within a script."""
 
 
 def bulk(argument: Any) -> bytes:
@@ -66,7 +69,15 @@ class Wire:
 
 
 def reply(connection: Any) -> Any:
+    """Read a reply; one that is an error is returned.
+
+    Raises:
+        redis.RedisError: There was none, or it came from a server that is no primary any more. Nothing was written
+            there; its address may lead to the primary by now.
+    """
     try:
         return connection.read_response()
     except ResponseError as error:
+        if READ_ONLY in str(error) or isinstance(error, ReadOnlyError):
+            raise redis.ConnectionError(f"the server is a replica: {error}") from error
         return error
