@@ -13,6 +13,7 @@ from redis import Redis, RedisError
 
 from celery_inbox import Batch, Command, Inbox, Receipt
 from celery_inbox.store.keys import COMMAND_PARTITION, partition_prefix
+from celery_inbox.store.link import link
 from celery_inbox.testing import History, Report, Run, check, runs
 from celery_inbox.testing.violations import Check
 from faults.points import Points
@@ -63,7 +64,7 @@ class Scene:
         self.inbox = Inbox(self.app, name, **settings)
         self.inbox.handler(name=f"{name}.reply")(elsewhere)
         self.inbox.command_handler(name=f"{name}.command")(elsewhere)
-        self.data = Redis.from_url(told["settings"]["redis_url"])
+        self.data: Any = link(told["settings"]["redis_url"], SOON).client
 
     def close(self) -> None:
         self.data.close()

@@ -6,11 +6,10 @@ import asyncio
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import redis
-import redis.asyncio.cluster
+import redis.asyncio
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AskError, ClusterDownError, MovedError, RedisClusterException, RedisError, TryAgainError
@@ -43,7 +42,7 @@ class ClusterLink:
         self._options = {**client_options("", socket_timeout, health_check), **place.options}
         self._patience = socket_timeout / 2
         self._client: RedisCluster | None = None
-        self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.RedisCluster] = (
+        self._async_nodes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, redis.asyncio.Redis]] = (
             weakref.WeakKeyDictionary()
         )
 
@@ -54,27 +53,28 @@ class ClusterLink:
         Raises:
             redis.ConnectionError: No node answers, neither of those that the URL names nor of those known since.
         """
-        client = self._client
-        if client is None:
-            nodes = [ClusterNode(host, port) for host, port in self._known]
-            retry = Retry(NoBackoff(), 1)
-            try:
-                client = RedisCluster(startup_nodes=nodes, require_full_coverage=False, retry=retry, **self._options)
-            except RedisClusterException as error:
-                raise redis.ConnectionError(str(error)) from error
-            self._client = client
+        return self._client or self._open()
+
+    def _open(self) -> RedisCluster:
+        nodes = [ClusterNode(host, port) for host, port in self._known]
+        retry = Retry(NoBackoff(), 1)
+        try:
+            client = RedisCluster(startup_nodes=nodes, require_full_coverage=False, retry=retry, **self._options)
+        except RedisClusterException as error:
+            raise redis.ConnectionError(str(error)) from error
+        self._client = client
         return client
 
     def exchange(self, commands: Sequence[bytes]) -> list[Any]:
         """Make calls in one round trip, and again those that found no node."""
-        ends_at = time.monotonic() + self._patience
+        began_at = time.monotonic()
         keys = [key_of(command) for command in commands]
         answers: list[Any] = [None] * len(commands)
         left = [number for number, key in enumerate(keys) if key]
         for pause in pauses():
             self._round(commands, keys, left, answers)
             left = [number for number in left if isinstance(answers[number], PASSING)]
-            if not left or time.monotonic() + pause > ends_at:
+            if not left or not self._may_wait(began_at, pause, [answers[number] for number in left]):
                 break
             self._learn({keys[number]: answers[number] for number in left})
             time.sleep(pause)
@@ -83,6 +83,11 @@ class ClusterLink:
                 self._forget()
                 raise answer
         return answers
+
+    def _may_wait(self, began_at: float, pause: float, refused: Sequence[Exception]) -> bool:
+        """Half of the time for waiting, half for the last attempt; a call that was shown its way has all of it."""
+        knows_its_way = all(isinstance(error, MovedError) for error in refused)
+        return time.monotonic() + pause - began_at < self._patience * (2 if knows_its_way else 1)
 
     def _round(self, commands: Sequence[bytes], keys: list[bytes], left: list[int], answers: list[Any]) -> None:
         """Ask every node that has something of what is left; replies and errors go into their places."""
@@ -122,54 +127,32 @@ class ClusterLink:
         """Begin anew with the next call."""
         client, self._client = self._client, None
         if client is not None:
-            self._remember(client)
-
-    def _remember(self, client: RedisCluster | redis.asyncio.RedisCluster) -> None:
-        found = [(str(node.host), int(node.port)) for node in client.get_nodes()]
-        self._known = tuple(dict.fromkeys((*self._hosts, *found)))
+            found = [(str(node.host), int(node.port)) for node in client.get_nodes()]
+            self._known = tuple(dict.fromkeys((*self._hosts, *found)))
 
     async def execute(self, *words: Any) -> Any:
-        """Make one call from the running event loop, and again if it found no node."""
-        ends_at = time.monotonic() + self._patience
-        client, key = self._async_client(), str(words[3])
+        """Make one call from the running event loop, and again if it found no node; a thread asks for the map."""
+        began_at, key = time.monotonic(), str(words[3])
         for pause in pauses():
             try:
-                await client.initialize()
-                node: Any = client.get_node_from_key(key)
-                return await node.execute_command(*words)
+                if self._client is None:
+                    await asyncio.to_thread(self._open)
+                return await self._async_node(self.client.get_node_from_key(key)).execute_command(*words)
             except (*PASSING, *BROKEN, RedisClusterException) as error:
-                if isinstance(error, redis.TimeoutError) or time.monotonic() + pause > ends_at:
-                    await self._aforget(client)
+                if isinstance(error, redis.TimeoutError) or not self._may_wait(began_at, pause, [error]):
+                    self._forget()
                     raise as_redis_error(error) from error
-                await self._alearn(client, key, error)
+                await asyncio.to_thread(self._learn, {key.encode(): error})
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def _alearn(self, client: redis.asyncio.RedisCluster, key: str, error: Exception) -> None:
-        with suppress(RedisError, RedisClusterException, OSError):
-            if isinstance(error, MovedError):
-                await client.execute_command("EXISTS", key)
-            elif is_gone(error):
-                await client.nodes_manager.initialize()
-
-    async def _aforget(self, client: redis.asyncio.RedisCluster) -> None:
-        self._async_clients.pop(asyncio.get_running_loop(), None)
-        self._remember(client)
-        with suppress(RedisError, OSError):
-            await client.aclose()
-
-    def _async_client(self) -> redis.asyncio.RedisCluster:
-        """One client per event loop: connections belong to the loop that opened them."""
-        loop = asyncio.get_running_loop()
-        client = self._async_clients.get(loop)
-        if client is None:
-            nodes = [redis.asyncio.cluster.ClusterNode(host, port) for host, port in self._known]
-            retry = redis.asyncio.retry.Retry(NoBackoff(), 1)
-            client = redis.asyncio.RedisCluster(
-                startup_nodes=nodes, require_full_coverage=False, retry=retry, **self._options
-            )
-            self._async_clients[loop] = client
-        return client
+    def _async_node(self, node: Any) -> redis.asyncio.Redis:
+        """One client per event loop and node: connections belong to the loop that opened them."""
+        nodes = self._async_nodes.setdefault(asyncio.get_running_loop(), {})
+        if node.name not in nodes:
+            retry = redis.asyncio.retry.Retry(NoBackoff(), 0)
+            nodes[node.name] = redis.asyncio.Redis(host=node.host, port=node.port, retry=retry, **self._options)
+        return nodes[node.name]
 
     def subscription(self, key: str) -> Any:
         """Make a subscription at the node that has the key, asked for now; what one node is told, all of them hear."""

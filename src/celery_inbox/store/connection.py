@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from redis.exceptions import AskError, MovedError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import AskError, MovedError, OutOfMemoryError, RedisClusterException, RedisError, ResponseError
 
 from celery_inbox.element import decode_id
 from celery_inbox.errors import StorageFull, StorageUnavailable
@@ -32,7 +32,9 @@ def storage_error(error: Exception, id: str | None = None) -> StorageUnavailable
     caller_id = None if id is None else decode_id(id)
     if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):
         return StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", caller_id)
-    if isinstance(error, AskError) and not isinstance(error, MovedError):
+    if isinstance(error, MovedError):
+        return StorageUnavailable(f"Redis Cluster does not agree on the place of this partition: {error}", caller_id)
+    if isinstance(error, AskError):
         return StorageUnavailable("Redis Cluster is moving this partition from one node to another", caller_id)
     if isinstance(error, ResponseError):
         return StorageUnavailable(f"Redis refused the call: {error}", caller_id)
@@ -44,5 +46,5 @@ def storage_errors() -> Iterator[None]:
     """Turn redis-py's errors into ours."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         raise storage_error(error) from error

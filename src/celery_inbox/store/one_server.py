@@ -11,11 +11,12 @@ import redis
 import redis.asyncio.sentinel
 import redis.sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from celery_inbox.store.connection import client_options
 from celery_inbox.store.place import Place
-from celery_inbox.store.wire import Wire
+from celery_inbox.store.wire import Wire, is_read_only
 
 
 class ServerLink:
@@ -47,8 +48,15 @@ class ServerLink:
         return self._wire.exchange(commands)
 
     async def execute(self, *words: Any) -> Any:
-        """Make one call from the running event loop."""
-        return await self._async_client().execute_command(*words)
+        """Make one call from the running event loop; again, on new connections, if the server is no primary now."""
+        client = self._async_client()
+        try:
+            return await client.execute_command(*words)
+        except ResponseError as error:
+            if not is_read_only(error):
+                raise
+            await client.connection_pool.disconnect()
+            return await client.execute_command(*words)
 
     def _async_client(self) -> redis.asyncio.Redis:
         """One client per event loop: connections belong to the loop that opened them."""

@@ -78,6 +78,11 @@ def reply(connection: Any) -> Any:
     try:
         return connection.read_response()
     except ResponseError as error:
-        if READ_ONLY in str(error) or isinstance(error, ReadOnlyError):
+        if is_read_only(error):
             raise redis.ConnectionError(f"the server is a replica: {error}") from error
         return error
+
+
+def is_read_only(error: ResponseError) -> bool:
+    """Whether a server says that it is a replica."""
+    return isinstance(error, ReadOnlyError) or READ_ONLY in str(error)
