@@ -58,14 +58,11 @@ class Cluster:
         fine = all(node.ask("CLUSTER INFO")["cluster_state"] == "ok" for node in running)
         return fine and all(node.ask("INFO", "replication").get("master_link_status", "up") == "up" for node in running)
 
-    def is_primary(self, node: ClusterNode) -> bool:
-        return bool(node.ask("INFO", "replication")["role"] == "master")
-
     def owner(self, key: str) -> ClusterNode:
         """The primary that has a key's slot, as it says itself."""
         slot = key_slot(key.encode())
         for node in self.nodes:
-            if node.is_running and self.is_primary(node) and any(low <= slot <= high for low, high in self.slots(node)):
+            if node.is_running and node.is_primary and any(low <= slot <= high for low, high in self.slots(node)):
                 return node
         raise LookupError(f"nobody has slot {slot}")
 
@@ -90,6 +87,24 @@ class Cluster:
     def end_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
         for node in (target, source, *(each for each in self.primaries if each not in (source, target))):
             node.ask("CLUSTER SETSLOT", slot, "NODE", target.id)
+
+    # Faults at the first primary; each leaves its replica as primary, in time.
+
+    def demote(self) -> None:
+        """Have it become a replica, alive."""
+        self.replicas[0].ask("CLUSTER FAILOVER")
+
+    def kill(self) -> None:
+        self.primaries[0].kill()
+
+    def has_promoted(self) -> bool:
+        """Whether its replica is primary."""
+        return self.replicas[0].is_primary
+
+    def is_over(self) -> bool:
+        """Whether its replica is primary, and it is gone or a replica."""
+        first = self.primaries[0]
+        return self.replicas[0].is_primary and not (first.is_running and first.is_primary)
 
 
 @contextmanager

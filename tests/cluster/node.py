@@ -39,6 +39,14 @@ class Node(Server):
     def address(self) -> str:
         return f"{HOST}:{self._port}"
 
+    @property
+    def is_primary(self) -> bool:
+        """Whether it says so; one that just changes ends its connections."""
+        try:
+            return bool(self.ask("INFO", "replication")["role"] == "master")
+        except redis.ConnectionError:
+            return False
+
     def ask(self, *words: Any) -> Any:
         """Run one command on this server, whatever it knows of others."""
         with redis.Redis.from_url(self.url, socket_timeout=5, protocol=2) as client:

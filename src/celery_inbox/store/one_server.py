@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from celery_inbox.store.connection import client_options
 from celery_inbox.store.place import Place
-from celery_inbox.store.wire import Wire, is_read_only
+from celery_inbox.store.wire import Wire, is_no_primary
 
 
 class ServerLink:
@@ -53,7 +53,7 @@ class ServerLink:
         try:
             return await client.execute_command(*words)
         except ResponseError as error:
-            if not is_read_only(error):
+            if not is_no_primary(error):
                 raise
             await client.connection_pool.disconnect()
             return await client.execute_command(*words)

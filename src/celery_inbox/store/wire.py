@@ -12,8 +12,9 @@ from typing import Any
 import redis
 from redis.exceptions import ReadOnlyError, ResponseError
 
-READ_ONLY = "-READONLY "
-"""As Redis 6 says it of a command within a script."""
+NO_PRIMARY = ("-READONLY ", "NOREPLICAS ")
+"""Says a replica of a command within a script, in Redis 6; and a primary that was told to have replicas and has none,
+which may be one that the others have replaced."""
 
 
 def bulk(argument: Any) -> bytes:
@@ -72,17 +73,17 @@ def reply(connection: Any) -> Any:
     """Read a reply; one that is an error is returned.
 
     Raises:
-        redis.RedisError: There was none, or it came from a server that is no primary any more. Nothing was written
-            there; its address may lead to the primary by now.
+        redis.RedisError: There was none, or it came from a server that may be no primary any more. Nothing was written
+            there; its address, or Sentinel, may lead to another by now.
     """
     try:
         return connection.read_response()
     except ResponseError as error:
-        if is_read_only(error):
-            raise redis.ConnectionError(f"the server is a replica: {error}") from error
+        if is_no_primary(error):
+            raise redis.ConnectionError(f"the server takes no writes: {error}") from error
         return error
 
 
-def is_read_only(error: ResponseError) -> bool:
-    """Whether a server says that it is a replica."""
-    return isinstance(error, ReadOnlyError) or READ_ONLY in str(error)
+def is_no_primary(error: ResponseError) -> bool:
+    """Whether a server says that it takes no writes, for another may."""
+    return isinstance(error, ReadOnlyError) or any(word in str(error) for word in NO_PRIMARY)
