@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from redis.connection import SSLConnection, parse_url
 
@@ -24,6 +24,7 @@ FORMS: dict[str, Form] = {
     "rediss+cluster": "cluster",
 }
 PORTS: dict[Form, int] = {"sentinel": 26379, "cluster": 6379}
+SENTINEL_USER = ("username", "password")
 PASSWORDS = re.compile(r"(://[^:@/;,]*):[^@/;]*@|(password=)[^&;]*")
 
 
@@ -84,9 +85,9 @@ def _of_kombu(urls: list[str], options: Mapping[str, Any]) -> str:
     user, at, _ = parts[0].netloc.rpartition("@")
     hosts = ",".join(part.netloc.rpartition("@")[2] for part in parts)
     of_sentinels = options.get("sentinel_kwargs") or {}
-    query = "&".join(f"sentinel_{key}={of_sentinels[key]}" for key in ("username", "password") if key in of_sentinels)
+    query = urlencode({f"sentinel_{key}": of_sentinels[key] for key in SENTINEL_USER if of_sentinels.get(key)})
     database = next((part.path.strip("/") for part in parts if part.path.strip("/")), "0")
-    return f"redis+sentinel://{user}{at}{hosts}/{service}/{database}{'?' * bool(query)}{query}"
+    return f"redis+sentinel://{user}{at}{hosts}/{quote(service, safe='')}/{database}{'?' * bool(query)}{query}"
 
 
 def refuse_cluster(broker_url: Any) -> None:
