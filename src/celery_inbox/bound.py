@@ -18,7 +18,7 @@ from celery_inbox.observe import signals
 from celery_inbox.settings import Settings, check_known, check_name, resolve
 from celery_inbox.store.connection import redis_url
 from celery_inbox.store.keys import COMMAND_PARTITION, partition_of_batch
-from celery_inbox.store.moves import Store, Terms
+from celery_inbox.store.moves import MOST_EVICTED, Store, Terms
 from celery_inbox.store.redis import RedisStore
 from celery_inbox.worker import bootstep, registry
 from celery_inbox.worker.outcome import check_options
@@ -215,10 +215,10 @@ class BoundInbox:
         return [*all_partitions(self.settings.partitions), COMMAND_PARTITION]
 
     def evict_dead(self) -> tuple[str, ...]:
-        """Delete the oldest dead letters beyond ``max_dead``; their ids are the reply."""
+        """Delete the oldest dead letters beyond ``max_dead``, up to a number; their ids are the reply."""
         store, names = self.store, self.partition_names()
         counts = {name: depth.letters for name, depth in zip(names, store.stats(names), strict=True)}
-        excess = sum(counts.values()) - self.settings.max_dead
+        excess = min(sum(counts.values()) - self.settings.max_dead, MOST_EVICTED)
         if excess <= 0:
             return ()
         letters = [letter for name in names if counts[name] for letter in store.letters(name, 0, excess - 1)]

@@ -261,8 +261,7 @@ class Inbox(Sender):
         letters = [
             letter
             for partition in self.partition_names()
-            for letter in self.store.letters(partition, 0, most - 1 if session is None else -1)
-            if session in (None, letter.session)
+            for letter in self.store.letters(partition, 0, most - 1 if session is None else -1, session or "")
         ]
         letters.sort(key=lambda letter: (letter.at, letter.id))
         return [self._dead_letter(letter) for letter in letters[:most]]

@@ -15,7 +15,7 @@ from celery_inbox.store.redis import RedisStore
 
 PARTITION_KEYS = {
     "due", "leased", "stopped", "kicks", "fence", "holders", "settled", "generated", "stopping", "dead", "corrupt",
-    "counts", "state",
+    "counts", "names", "state",
 }  # fmt: skip
 EXPIRING_MARKS = {"ids", "window", "rest", "dropped"}
 LASTING_MARKS = {"pause"}

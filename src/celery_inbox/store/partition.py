@@ -11,6 +11,7 @@ from celery_inbox.store.keys import Address
 from celery_inbox.store.moves import (
     LATENESS,
     LOOK_AT,
+    MOST_EVICTED,
     MOST_REMEMBERED,
     NEVER,
     SETTLED_TTL,
@@ -368,7 +369,7 @@ class Partition:
         )
         self.counts["dead"] += len(session.batch)
         oldest_first = sorted(self.letters.values(), key=lambda letter: (letter.at, letter.id))
-        evicted = oldest_first[: max(len(oldest_first) - self.terms.max_dead, 0)]
+        evicted = oldest_first[: min(max(len(oldest_first) - self.terms.max_dead, 0), MOST_EVICTED)]
         for letter in evicted:
             self.counts["dead_evicted"] += len(self.letters.pop(letter.id).elements)
         self.close_batch(digest, now)
@@ -389,9 +390,9 @@ class Partition:
     # Editing what waits.
 
     def find(self, session: Session, id: str) -> tuple[int, Header] | None:
-        """Find a waiting message by its id."""
-        for index, element in enumerate(session.waiting):
-            header = read(element)
+        """Find a waiting message by its id; the newest, should it have been forgotten and used again."""
+        for index in reversed(range(len(session.waiting))):
+            header = read(session.waiting[index])
             if isinstance(header, Header) and header.id == id:
                 return index, header
         return None

@@ -44,12 +44,16 @@ CLOCK = ""
 """Stands for Redis's own clock in a script's ``now``."""
 STANDINGS: dict[int, Standing] = {0: "lost", 1: "held", 2: "cancelled"}
 REPLACED: dict[int, Replaced] = {1: "replaced", 0: "late", -1: "full"}
+SEARCH_ON = 2
+"""Reply of a search that goes on in another call."""
 HEAD = 4
 """Arguments of a call that do not change: EVALSHA, hash, number of keys, key."""
 MOST_LOADS = 5
 """Times that a forgotten script is loaded for one call."""
 MOST_AT_ONCE = 200
 """Messages that one script call stores at most, for other clients wait while it runs."""
+MOST_BYTES_AT_ONCE = 1 << 20
+"""Bytes of bodies that one script call stores at most, unless it is a single message."""
 
 
 class RedisStore:
@@ -165,16 +169,19 @@ class RedisStore:
         return replies.sent(line)
 
     def send_many(self, messages: Sequence[Outgoing], now: int | None = None) -> list[Sent]:
-        """Store messages: one round trip for all, one call per partition or ``MOST_AT_ONCE`` messages of it."""
+        """Store messages: one round trip for all, one call per partition, or per ``MOST_AT_ONCE`` of its messages."""
         groups: list[tuple[str, list[int]]] = []
         open_groups: dict[str, list[int]] = {}
+        room: dict[str, int] = {}
         for number, message in enumerate(messages):
-            partition = message.address.partition
+            partition, size = message.address.partition, len(message.payload)
             group = open_groups.get(partition)
-            if group is None or len(group) == MOST_AT_ONCE:
+            if group is None or len(group) == MOST_AT_ONCE or size > room[partition]:
                 group = open_groups[partition] = []
                 groups.append((partition, group))
+                room[partition] = MOST_BYTES_AT_ONCE
             group.append(number)
+            room[partition] -= size
         commands = [self._sending(name, [messages[number] for number in group], now) for name, group in groups]
         sent: list[Any] = [None] * len(messages)
         for (_, group), lines in zip(groups, self._ask(self._send, commands), strict=True):
@@ -337,11 +344,11 @@ class RedisStore:
 
     def remove(self, address: Address, id: str, now: int | None = None) -> bool:
         """Take one waiting message out; False when it does not wait."""
-        return bool(self._of_session("remove", address, now=_at(now), id=id, **self._cutting))
+        return bool(self._search("remove", address, now=_at(now), id=id, **self._cutting))
 
     def replace(self, message: Outgoing, now: int | None = None) -> Replaced:
         """Give one waiting message another body."""
-        reply = self._of_session(
+        reply = self._search(
             "replace",
             message.address,
             now=_at(now),
@@ -354,10 +361,27 @@ class RedisStore:
         )
         return REPLACED[reply]
 
+    def _search(self, name: str, address: Address, /, **given: Any) -> int:
+        """Make a move that looks for a message, in as many calls as the search takes."""
+        cursor = 0
+        while True:
+            outcome, *following = self._of_session(name, address, cursor=cursor, **given)
+            if outcome != SEARCH_ON:
+                return int(outcome)
+            [cursor] = following
+
     def forget(self, partition: str, session: str, digest: str = "", now: int | None = None) -> tuple[int, int]:
-        """Delete everything about a session in a partition: messages, and messages in dead letters."""
-        removed, dead = self._call("forget", self.prefix(partition), now=_at(now), wanted=session, digest=digest)
-        return int(removed), int(dead)
+        """Delete everything about a session in a partition: messages, and messages in dead letters.
+
+        Without a digest it is the commands that were sent to the session.
+        """
+        removed = dead = since = 0
+        while since >= 0:
+            some, some_dead, since = self._call(
+                "forget", self.prefix(partition), now=_at(now), wanted=session, digest=digest, since=since
+            )
+            removed, dead = removed + some, dead + some_dead
+        return removed, dead
 
     def purge(self, partition: str, id: str, evicted: bool = False) -> int:
         """Delete a dead letter for good; evicted ones are counted."""
@@ -369,14 +393,26 @@ class RedisStore:
         return [replies.listed(reply) for reply in found]
 
     def peek(self, address: Address, first: int = 0, last: int = 99) -> View | None:
-        """Read a page of a session; None when there is none."""
-        return replies.view(self._of_session("peek", address, first=first, last=last))
+        """Read a page of a session, in as many calls as its size takes; None when there is none."""
+        read = self._of_session("peek", address, first=first, last=last, first_open=0)
+        *_, batch, elements = read
+        found = read
+        while found[0] and not _is_whole(found, len(batch), first + len(elements), last):
+            place = {"first": first + len(elements), "last": last, "first_open": len(batch)}
+            found = self._of_session("peek", address, **place)
+            if not found[-1] and not found[-2]:
+                break
+            batch += found[-2]
+            elements += found[-1]
+        return replies.view(read)
 
-    def letters(self, partition: str, first: int = 0, last: int = 99) -> list[Letter]:
-        """List a page of dead letters, oldest first."""
-        return [
-            replies.letter(reply) for reply in self._call("letters", self.prefix(partition), first=first, last=last)
-        ]
+    def letters(self, partition: str, first: int = 0, last: int = 99, session: str = "") -> list[Letter]:
+        """List a page of dead letters, oldest first, in as many calls as their size takes."""
+        listed: list[Letter] = []
+        while first >= 0:
+            first, found = self._call("letters", self.prefix(partition), first=first, last=last, wanted=session)
+            listed += map(replies.letter, found)
+        return listed
 
     def redrive(self, id: str, address: Address, debounce: int, max_wait: int, now: int | None = None) -> int:
         """Bring a dead letter back to its session."""
@@ -479,6 +515,12 @@ class RedisStore:
             return None
         partition, delay = replies.text(message["data"]).split(" ")
         return partition, int(delay)
+
+
+def _is_whole(found: Sequence[Any], open: int, following: int, last: int) -> bool:
+    """Whether a peek has got all that it asked for."""
+    waiting, size = int(found[4]), int(found[5])
+    return open >= size and following >= (waiting if last < 0 else min(waiting, last + 1))
 
 
 def _at(now: int | None) -> int | str:

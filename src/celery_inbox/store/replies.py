@@ -66,7 +66,7 @@ def dispatch(reply: Any) -> Dispatch:
 
 
 def view(reply: Any) -> View | None:
-    flat, due, lease_end, stopped_until, waiting, batch, elements = reply
+    flat, due, lease_end, stopped_until, waiting, _, batch, elements = reply
     if not flat:
         return None
     found = fields(flat)

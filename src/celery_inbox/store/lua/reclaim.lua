@@ -7,7 +7,7 @@ local lease    = tonumber(ARGV[2])        -- ms
 local outage   = ARGV[3] == '1'           -- the caller could not reach Redis for a third of a lease
 local max_dead = tonumber(ARGV[4])
 
-local AT_MOST = 100
+local AT_MOST = 20
 local CRASHED = 'The worker did not renew its lease: killed, out of memory, or hung.'
 
 work_when_full(keys)

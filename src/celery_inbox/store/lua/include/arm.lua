@@ -18,6 +18,15 @@ local function stopped_until(session, found, now)
   return until_at and until_at > now and until_at or nil
 end
 
+-- A jump command is a session of its own; the name of the session that it was sent to finds it.
+local function enrol(keys, session, name)
+  if keys.partition == 'command' then redis.call('ZADD', keys.names, 0, redis.sha1hex(name) .. session.digest) end
+end
+
+local function strike(keys, session, name)
+  if keys.partition == 'command' then redis.call('ZREM', keys.names, redis.sha1hex(name) .. session.digest) end
+end
+
 -- Due now stays due until claimed: a later message does not send the session to the back of the line.
 local function arm(keys, session, found, now)
   local at = due_at(session, found, redis.call('LLEN', session.waiting), now)
@@ -25,6 +34,7 @@ local function arm(keys, session, found, now)
     redis.call('ZREM', keys.due, session.digest)
     redis.call('ZREM', keys.stopped, session.digest)
     redis.call('UNLINK', session.hash)
+    strike(keys, session, found.name)
     return nil
   end
   local stop_ends_at = stopped_until(session, found, now)

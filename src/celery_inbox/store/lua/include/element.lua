@@ -21,3 +21,15 @@ local function header(element)
   if version and #version <= 15 and version ~= VERSION then return 'newer' end
   return 'corrupt'
 end
+
+-- The id alone, for a search looks at many.
+local function id_of(element)
+  return string.match(element, '^' .. VERSION .. ' [mc] [a-z-]+ %d+ %d+ [!-~]+ ([!-~]+) ')
+end
+
+-- The element with another flag in front of its own, and another key.
+local function marked(element, head, flag, key)
+  local flags = string.gsub(head.flags, '[i-]', '')
+  if flag ~= '' then flags = flag .. string.gsub(flags, flag, '') end
+  return pack(head.kind, flags == '' and '-' or flags, head.at, head.size, key, head.id, string.sub(element, head.payload))
+end

@@ -25,6 +25,7 @@ local function partition_keys(prefix)
     generated = prefix .. ':generated', -- zset: digest .. generated message id -> at
     stopping = prefix .. ':stopping',   -- zset: worker that was told to stop -> at
     dead = prefix .. ':dead',           -- zset: dead letter id -> at
+    names = prefix .. ':names',         -- zset of commands: hash of the session's name .. digest
     corrupt = prefix .. ':corrupt',     -- list: quarantined elements
     counts = prefix .. ':counts',       -- hash: counters of promise 8
     state = prefix .. ':state',         -- hash: wake_at, looked_at, grace_until, layout
@@ -52,6 +53,9 @@ local function dead_keys(prefix, id)
   }
 end
 
-local function dropped_key(prefix, ticket)
-  return prefix .. ':dropped:' .. ticket -- list: elements that a drop removed, until they were read
+local function dropped_keys(prefix, ticket)
+  return {
+    waiting = prefix .. ':dropped:' .. ticket,           -- list: elements that a drop took out, until they were read
+    batch = prefix .. ':dropped:' .. ticket .. ':batch', -- list: those of the open batch
+  }
 end
