@@ -21,6 +21,7 @@ from celery_inbox.worker.identity import take_identity
 from celery_inbox.worker.partitions import AUTO, all_partitions, parse
 from celery_inbox.worker.queues import queue_name, queue_of
 from celery_inbox.worker.share import Share
+from celery_inbox.worker.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
@@ -133,8 +134,9 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
             except ConfigurationError as error:
                 raise SystemExit(f"celery-inbox: {error}") from error
         slots = 1 if pool_name(worker.pool_cls) == "solo" else worker.concurrency
+        shortcut = Shortcut(worker, slots)
         dispatchers = [
-            Dispatcher(found, self._share(worker, found, partitions), slots)
+            Dispatcher(found, self._share(worker, found, partitions), slots, shortcut)
             for found, partitions in self.served.items()
         ]
         service = Service(dispatchers, self.identity)
