@@ -20,7 +20,7 @@ from celery_inbox.store.connection import redis_url
 from celery_inbox.store.keys import COMMAND_PARTITION, partition_of_batch
 from celery_inbox.store.moves import MOST_EVICTED, Store, Terms
 from celery_inbox.store.redis import RedisStore
-from celery_inbox.worker import bootstep, registry
+from celery_inbox.worker import bootstep, full, registry
 from celery_inbox.worker.outcome import check_options
 from celery_inbox.worker.partitions import all_partitions
 from celery_inbox.worker.task import HandlerTask
@@ -77,6 +77,7 @@ class BoundInbox:
     def _attach_to(self, app: Any) -> None:
         registry.enlist(app, self)
         app.steps["worker"].add(bootstep.InboxStep)
+        app.steps["consumer"].add(full.TakeKicks)
 
     def __str__(self) -> str:
         return f"inbox {self.name}"

@@ -10,6 +10,7 @@ from redis import OutOfMemoryError
 
 from celery_inbox import StorageFull
 from crash.scene import SOON, Scene
+from waiting import wait_until
 
 SESSIONS = ("a", "b", "c", "d")
 
@@ -18,6 +19,9 @@ SESSIONS = ("a", "b", "c", "d")
 def worker_args(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Every pool has its own way to a free slot."""
     return ("--pool", request.param, "--concurrency", "2")
+
+
+prefork = pytest.mark.parametrize("worker_args", ["prefork"], indirect=True)
 
 
 @pytest.fixture
@@ -56,5 +60,21 @@ def test_what_waits_is_handled_while_redis_is_full_and_all_goes_on_after_it(scen
         scene.wait_for_handled(session, scene.send_some(session, 3))
     command = scene.send_command("a")
     scene.wait_for_handled("a", [command.id])
+    assert scene.worker.logs().count("ready.") == 1
+    scene.assert_clean()
+
+
+@prefork
+def test_a_kick_that_a_full_broker_brings_does_not_end_the_worker(scene: Scene) -> None:
+    """kombu cannot record it as unacknowledged; the worker takes it all the same, and those that follow."""
+    running = [scene.send("running", do="wait", until="go").id, scene.send("running too", do="wait", until="go").id]
+    scene.wait_for_runs("running", 1)
+    ids = {session: [scene.send(session, flush=True).id] for session in SESSIONS}
+    wait_until(lambda: scene.recorded_kicks() > 0, description="a kick lies in the broker")
+    with full(scene):
+        scene.mark("go")
+        for session, sent in {"running": running[:1], **ids}.items():
+            scene.wait_for_handled(session, sent)
+    scene.wait_for_handled("after", scene.send_some("after", 1))
     assert scene.worker.logs().count("ready.") == 1
     scene.assert_clean()

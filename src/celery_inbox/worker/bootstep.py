@@ -95,7 +95,7 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
         except ConfigurationError as error:
             raise SystemExit(f"celery-inbox: {error}") from error
         if self.served:
-            self._subscribe(queues, named or [])
+            self._subscribe(worker, queues, named or [])
             worker.prefetch_multiplier = 1
             if worker.app.connection_for_read().transport.driver_type == "redis":
                 # Even one kick fetched ahead is one that waits here while another worker is free.
@@ -103,15 +103,17 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
             self.identity = take_identity(worker.hostname)
             log.connect()
 
-    def _subscribe(self, queues: Any, named: list[str]) -> None:
+    def _subscribe(self, worker: Any, queues: Any, named: list[str]) -> None:
         chosen = list(named)
+        worker.kick_queues = set()
         for found, partitions in self.served.items():
             for partition in partitions:
                 if partition == AUTO:
                     # Known from the start, for Celery looks only then whether there are quorum queues.
-                    self._add(queues, found, all_partitions(found.settings.partitions))
+                    worker.kick_queues |= {*self._add(queues, found, all_partitions(found.settings.partitions))}
                 else:
                     chosen += self._add(queues, found, [partition])
+        worker.kick_queues |= {*chosen} - {*named}
         if not chosen:
             # Nothing until there is a share; to Celery an empty choice would mean everything.
             queues.select(list(queues)[:1])

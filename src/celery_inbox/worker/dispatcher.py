@@ -11,6 +11,7 @@ from celery_inbox.errors import StorageUnavailable
 from celery_inbox.observe import signals
 from celery_inbox.store.moves import SHARES, Dispatch, Store
 from celery_inbox.worker.drain import tell_exhausted
+from celery_inbox.worker.full import is_full
 from celery_inbox.worker.patience import pause
 from celery_inbox.worker.queues import queue_of
 from celery_inbox.worker.shortcut import Shortcut
@@ -26,17 +27,13 @@ HEALTH_CHECK = 20.0
 """Seconds of silence after which the connection that listens for wakes is tested."""
 
 
-FULL = "command not allowed when used memory > 'maxmemory'"
-"""What a Redis at its memory limit says, whatever kombu makes of it."""
-
-
 class BrokerAway(Exception):
     """The broker took no kick."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
-        self.is_full = FULL in str(error)
-        """A Redis at its memory limit: handling what waits is what frees memory, if it is the sessions' too."""
+        self.is_full = is_full(error)
+        """Handling what waits is what frees memory, if it is the sessions' Redis too."""
 
 
 class Dispatcher:
