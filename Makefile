@@ -9,7 +9,7 @@ MINUTES ?= 5
 FILE ?= demo/data/ubuntu-irc-2008-04-27.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak servers lowest matrix outages
+.PHONY: help demo test check bench soak servers lowest matrix outages limits
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ outages: $(VENV)/.installed-dev servers ## Run the outages and deploys in full l
 
 servers: ## Install the servers that the tests start, if they are missing
 	@.ci/servers
+
+limits: $(VENV)/.installed-dev ## Go to the limits: 100,000 messages, 200,000 sessions, bodies of 50 MB; ten minutes
+	@LIMITS=full $(VENV)/bin/python -m pytest tests/limits -s $(ARGS)
 
 check: $(VENV)/.installed-dev ## Look at the code without running it: style, types, imports
 	@$(VENV)/bin/ruff check .

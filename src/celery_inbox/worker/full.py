@@ -21,9 +21,9 @@ def is_full(error: Exception) -> bool:
 class TakeKicks(bootsteps.StartStopStep):  # type: ignore[misc]
     """Let kicks come and go although a full broker refuses to record it.
 
-    kombu has fetched a message when its record as unacknowledged is refused, and it removes that record in a transaction,
-    which a full Redis refuses too. Either error would end the worker. A kick without record is lost with its worker, one
-    whose record stays is delivered twice: both do no harm.
+    kombu has fetched a message when its record as unacknowledged is refused, and it removes that record in a
+    transaction, which a full Redis refuses too. Either error would end the worker. A kick without record is lost with
+    its worker, one whose record stays is delivered twice: both do no harm.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
