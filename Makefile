@@ -34,8 +34,8 @@ outages: $(VENV)/.installed-dev servers ## Run the outages and deploys in full l
 servers: ## Install the servers that the tests start, if they are missing
 	@.ci/servers
 
-limits: $(VENV)/.installed-dev ## Go to the limits: 100,000 messages, 200,000 sessions, bodies of 50 MB; ten minutes
-	@LIMITS=full $(VENV)/bin/python -m pytest tests/limits -s $(ARGS)
+limits: $(VENV)/.installed-dev ## Go to the limits: 100,000 messages, 200,000 sessions, bodies of 50 MB; half an hour
+	@LIMITS=full $(VENV)/bin/python -m pytest tests/limits tests/integration/test_limits.py --timeout 3600 -s $(ARGS)
 
 check: $(VENV)/.installed-dev ## Look at the code without running it: style, types, imports
 	@$(VENV)/bin/ruff check .

@@ -24,7 +24,9 @@ class SlowLog:
         self.client.slowlog_reset()
         move()
         calls: list[Any] = self.client.slowlog_get(100_000)
-        scripts = [call["duration"] / 1000 for call in calls if call["command"].startswith((b"EVALSHA", b"SCRIPT"))]
+        scripts: list[float] = [
+            call["duration"] / 1000 for call in calls if call["command"].startswith((b"EVALSHA", b"SCRIPT"))
+        ]
         assert scripts, "the slow log has no call of this move"
         return max(scripts)
 

@@ -7,7 +7,8 @@ local wanted = ARGV[2]                  -- session name
 local digest = ARGV[3]                  -- of the session; '' for the commands that were sent to it
 local since  = tonumber(ARGV[4])        -- ms, of the dead letters that are still to be looked at; 0 to begin
 
-local AT_MOST = 500
+local MOST_COMMANDS = 50
+local MOST_LETTERS = 500
 local AFTER_ALL_NAMES = '~'
 
 work_when_full(keys)
@@ -31,16 +32,16 @@ end
 
 local function forget_commands()
   local name = redis.sha1hex(wanted)
-  local found = redis.call('ZRANGEBYLEX', keys.names, '[' .. name, '[' .. name .. AFTER_ALL_NAMES, 'LIMIT', 0, AT_MOST)
+  local found = redis.call('ZRANGEBYLEX', keys.names, '[' .. name, '[' .. name .. AFTER_ALL_NAMES, 'LIMIT', 0, MOST_COMMANDS)
   for _, each in ipairs(found) do forget(string.sub(each, #name + 1)) end
-  return #found == AT_MOST
+  return #found == MOST_COMMANDS
 end
 
 -- Dead letters that are added meanwhile are of later messages.
 local function forget_letters()
-  local page = redis.call('ZRANGEBYSCORE', keys.dead, since, '+inf', 'WITHSCORES', 'LIMIT', 0, AT_MOST)
+  local page = redis.call('ZRANGEBYSCORE', keys.dead, since, '+inf', 'WITHSCORES', 'LIMIT', 0, MOST_LETTERS)
   for i = 1, #page, 2 do forget_letter(page[i]) end
-  if #page < 2 * AT_MOST then return -1 end
+  if #page < 2 * MOST_LETTERS then return -1 end
   local last = tonumber(page[#page])
   if last > since then return last end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.dead, since, since)) do forget_letter(id) end
