@@ -243,6 +243,7 @@ class Inbox(Sender):
             dead_letters=sum(depth.letters for depth in depths),
             ids_evicted=counts.get("ids_evicted", 0),
             dead_evicted=counts.get("dead_evicted", 0),
+            corrupt_evicted=counts.get("corrupt_evicted", 0),
             newer=counts.get("newer", 0),
             oldest_due_at=min(oldest, default=None),
             lateness=histogram("lateness", LATENESS, counts),

@@ -283,8 +283,7 @@ class MemoryStore:
         if session is None or session.fence != claim.fence or element not in session.batch:
             return False
         session.batch.remove(element)
-        partition.corrupt.append(element)
-        partition.counts["quarantined"] += 1
+        partition.set_aside(element)
         return True
 
     # Dispatching.

@@ -27,6 +27,8 @@ CRASHED = "The worker did not renew its lease: killed, out of memory, or hung."
 """Stands where a dead letter of a failed handler has its traceback."""
 MOST_RECLAIMED = 20
 """Most leases that one reclaim ends, for each may isolate a batch."""
+MOST_CORRUPT = 1000
+"""Most quarantined elements that a partition keeps."""
 MOST_EVICTED = 100
 """Most dead letters that make room for one."""
 LATENESS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 60_000)

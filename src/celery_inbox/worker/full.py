@@ -1,4 +1,4 @@
-"""A broker that is a Redis at its memory limit: it brings kicks and takes none."""
+"""Living with a broker that is a Redis at its memory limit: it brings kicks, it takes none."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 -- End a claim whose batch was handled; with a token, claim the next due session in the same call.
 -- Reply: {done or lost, messages handled, claim as of claim.lua or false}.
--- Uses: clock, keys, element, session, due, arm, remember, full, settle, claim.
+-- Uses: clock, keys, element, session, due, arm, remember, full, settle, aside, claim.
 local keys         = partition_keys(KEYS[1])  -- partition
 local now          = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
 local session      = session_keys(KEYS[1], ARGV[2]) -- digest

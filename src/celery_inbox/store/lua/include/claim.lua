@@ -23,9 +23,8 @@ local function cut(keys, session, found, terms, key)
       end
       break
     elseif head == 'corrupt' then
-      redis.call('RPUSH', keys.corrupt, element)
+      set_aside(keys, element)
       redis.call('LPOP', session.waiting)
-      redis.call('HINCRBY', keys.counts, 'quarantined', 1)
     else
       if moved == 0 and head.kind ~= terms.kind then break end
       if key and head.key ~= key then break end
