@@ -93,6 +93,9 @@ def test_a_long_session(scale: Scale, payload: bytes, many: int) -> None:
     judge("resume", lambda: store.resume(place))
     judge("peek", lambda: store.peek(place))
     judge("peek at all", lambda: store.peek(place, 0, -1))
+    view = store.peek(place, 0, -1)
+    assert view is not None
+    assert len(view.elements) == view.waiting
     judge("sessions", lambda: store.sessions("0"))
     judge("stats", lambda: store.stats(["0"]))
     judge("dispatch", lambda: store.dispatch(["0"], "nonce", 2))
@@ -203,6 +206,7 @@ def test_many_dead_letters(scale: Scale) -> None:
         store.nack(scale.claim(), -1, "reason", "traceback")
     judge("letters of many", lambda: store.letters("0"))
     judge("all letters", lambda: store.letters("0", 0, -1))
+    assert len(store.letters("0", 0, -1)) == LETTERS - 1
     judge("letters of a session", lambda: store.letters("0", 0, -1, "s7"))
     judge("forget among many letters", lambda: store.forget("0", "nobody", address("nobody", 1).digest))
     assert store.forget("0", "s7", address("s7", 1).digest) == (0, 1)
