@@ -43,8 +43,8 @@ check: $(VENV)/.installed-dev ## Look at the code without running it: style, typ
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
-bench: $(VENV)/.installed-dev ## Measure the cost of a send beside its peers
-	@$(VENV)/bin/python -m benchmarks
+bench: $(VENV)/.installed-bench ## Measure beside plain Celery and celery-batches: PARTS="send drain live" ARGS="--docs"
+	@$(VENV)/bin/python -m benchmarks $(PARTS) $(ARGS)
 
 soak: $(VENV)/.installed-dev ## Random load and random faults on both brokers, judged each minute: MINUTES=60 SEED=...
 	@PYTHONPATH=tests $(VENV)/bin/python -m soak --minutes "$(MINUTES)" --seed "$(SEED)"
