@@ -209,10 +209,14 @@ class Dispatcher:
     def _listen(self) -> None:
         while not self._stopping.is_set():
             left = min([self._share_at, *self._look_at.values()]) - time.monotonic()
-            if left <= 0 or self.share.has_moved:
+            if self.share.has_moved:
                 return
-            message = self.store.woken(self._subscription, min(left, HANDOVER_TICK) if self.share.is_moving else left)
+            # One look answers all the wakes that have come, hence they are read even when it is time to look.
+            patience = min(left, HANDOVER_TICK) if self.share.is_moving else left
+            message = self.store.woken(self._subscription, max(patience, 0.0))
             if message is None:
+                if left <= 0:
+                    return
                 continue
             partition, delay = message
             if partition == SHARES:

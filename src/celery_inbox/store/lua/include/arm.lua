@@ -1,9 +1,12 @@
 -- Put a session that nobody holds where it belongs: in one set, or nowhere.
 
--- Tell the dispatchers when something is due before they would look.
+local LATE = 100 -- ms
+
+-- Tell the dispatchers when something is due before they would look. A look that is a little late is on its way: a
+-- busy dispatcher told by every send would be busier still.
 local function wake(keys, at, now)
   local wake_at = tonumber(redis.call('HGET', keys.state, 'wake_at'))
-  if wake_at and wake_at <= at and wake_at >= now then return end
+  if wake_at and wake_at <= at and wake_at >= now - LATE then return end
   redis.call('HSET', keys.state, 'wake_at', at)
   redis.call('PUBLISH', keys.wake, keys.partition .. ' ' .. string.format('%.0f', math.max(at - now, 0)))
 end
