@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, cast
 
 from celery_inbox.element import COMMAND, MESSAGE, Kind
@@ -30,17 +31,24 @@ def sent(reply: bytes) -> Sent:
 def claim(partition: str, reply: Any) -> Claim | None:
     if not reply:
         return None
-    digest, name, fence, attempt, batch, kind, due_at, claimed_at, elements = reply
+    line, sizes, elements = reply
+    digest, fence, attempt, batch, kind, due_at, claimed_at, name = text(line).split(" ", 7)
     return Claim(
-        Address(partition, text(digest), text(name)),
+        Address(partition, digest, name),
         int(fence),
         int(attempt),
-        text(batch),
-        cast("Kind", text(kind)),
+        batch,
+        cast("Kind", kind),
         int(due_at),
         int(claimed_at),
-        tuple(elements),
+        divided(elements, map(int, sizes.split())),
     )
+
+
+def divided(whole: bytes, sizes: Iterable[int]) -> tuple[bytes, ...]:
+    """Parts of a text that stand one behind the other."""
+    ends = [0, *accumulate(sizes)]
+    return tuple(whole[begin:end] for begin, end in pairwise(ends))
 
 
 def settled(reply: Any) -> Settled:

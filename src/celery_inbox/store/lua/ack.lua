@@ -17,13 +17,18 @@ local on_exhausted = ARGV[12]                 -- park, hold or isolate
 local on_cancel    = ARGV[13]                 -- ack or rejoin
 
 work_when_full(keys)
-local found = load(session)
+local holder = redis.call('HMGET', session.hash, 'fence', 'token')
+local found = { fence = tonumber(holder[1]), token = holder[2] }
 local outcome, handled = standing(keys, found, fence, now), 0
 if outcome == 'held' then
   outcome, handled = 'done', redis.call('LLEN', session.batch)
   settled(keys, found, now)
   redis.call('HINCRBY', keys.counts, 'handled', handled)
-  close_batch(keys, session, found, now)
+  if redis.call('EXISTS', session.waiting) == 1 then
+    close_batch(keys, session, load(session), now)
+  else
+    close_last(keys, session, found.token)
+  end
 end
 local claimed = false
 if token ~= '' then

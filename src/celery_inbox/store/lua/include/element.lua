@@ -6,11 +6,18 @@ local function pack(kind, flags, at, size, key, id, payload)
     .. ' ' .. payload
 end
 
--- The header as a table; 'newer' or 'corrupt' when there is none for us. Fifteen digits are a number without loss.
+local HEADER = '^' .. VERSION .. ' ([mc]) ([a-z-]+) (%d+) (%d+) ([!-~]+) ([!-~]+) ()'
+
+-- The header word by word, for who reads many; nil when there is none for us. Fifteen digits are a number without loss.
+local function header_words(element)
+  local kind, flags, at, size, key, id, payload = string.match(element, HEADER)
+  if kind and #at <= 15 and #size <= 15 then return kind, flags, at, size, key, id, payload end
+end
+
+-- The header as a table; 'newer' or 'corrupt' when there is none for us.
 local function header(element)
-  local kind, flags, at, size, key, id, payload =
-    string.match(element, '^' .. VERSION .. ' ([mc]) ([a-z-]+) (%d+) (%d+) ([!-~]+) ([!-~]+) ()')
-  if kind and #at <= 15 and #size <= 15 then
+  local kind, flags, at, size, key, id, payload = header_words(element)
+  if kind then
     return {
       kind = kind, flags = flags, at = tonumber(at), size = tonumber(size), key = key, id = id, payload = payload,
       active = string.find(flags, 'a', 1, true) ~= nil, redriven = string.find(flags, 'r', 1, true) ~= nil,

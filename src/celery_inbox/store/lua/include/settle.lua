@@ -18,6 +18,14 @@ local function let_go(keys, session, found)
   found.fence, found.token = nil, nil
 end
 
+-- The end of a held batch behind which nothing waits, as most end: nothing of the session stays but marks.
+local function close_last(keys, session, token)
+  redis.call('ZREM', keys.leased, session.digest)
+  redis.call('ZREM', keys.stopped, session.digest)
+  redis.call('HDEL', keys.holders, token)
+  redis.call('UNLINK', session.batch, session.hash)
+end
+
 local function settled(keys, found, now)
   remember(keys.settled, string.format('%.0f', found.fence), now, FIVE_MINUTES, MOST_FENCES)
 end
