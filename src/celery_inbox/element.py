@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from json import encoder as json_encoder
+from json import scanner as json_scanner
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
@@ -94,14 +95,19 @@ def unpack(element: bytes) -> tuple[Header, bytes]:
         NewerElement: The version is not ours.
         CorruptElement: There is no header to read.
     """
+    (_, kind, flags, at, size, key, id, _), payload = words(element)
+    return Header(kind, flags, int(at), int(size), key, id), payload  # type: ignore[arg-type]
+
+
+def words(element: bytes) -> tuple[list[str], bytes]:
+    """Split an element into the words of its header and its payload; raises as ``unpack``."""
+    header = HEADER.match(element)
+    if header:
+        return header[0].decode("ascii").split(" "), element[header.end() :]
     version = ANY_VERSION.match(element)
     if version and int(version[1]) != VERSION:
         raise NewerElement(version[1].decode())
-    header = HEADER.match(element)
-    if not header:
-        raise CorruptElement
-    kind, flags, at, size, key, id = header[0].decode("ascii").split(" ")[1:7]
-    return Header(kind, flags, int(at), int(size), key, id), element[header.end() :]  # type: ignore[arg-type]
+    raise CorruptElement
 
 
 def encode_id(id: str) -> str:
@@ -190,15 +196,17 @@ class Codec:
             NewerElement: The version is not ours.
             CorruptElement: The bytes cannot be read.
         """
-        header, payload = unpack(element)
+        (_, _, flags, at, _, _, id, _), payload = words(element)
         try:
             value = self._load(payload)
-            headers, body = value if "h" in header.flags else ({}, value)
-            return Message(decode_id(header.id), body, header.at, header.active, headers)
+            headers, body = value if "h" in flags else ({}, value)
+            return Message(decode_id(id), body, int(at), "a" in flags, headers)
         except Exception as error:
             raise CorruptElement(str(error)) from error
 
 
+TYPE = "__type__"
+"""Stands in every value for which kombu's JSON has a type of its own."""
 FLAT = frozenset((str, int, bool, type(None)))
 
 
@@ -208,7 +216,7 @@ def is_flat(value: Any) -> bool:
         for key, item in value.items():
             if type(key) is not str or type(item) not in FLAT:
                 return False
-        return "__type__" not in value
+        return TYPE not in value
     return type(value) in FLAT
 
 
@@ -232,6 +240,7 @@ def plain_json() -> tuple[Dump, Load]:
     """Kombu's JSON with its types, without building an encoder and a decoder for every message."""
     encode = encode_of(JSONEncoder(allow_nan=False))
     decode = json.JSONDecoder(object_hook=object_hook).decode
+    scan = json_scanner.make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # typed as C has it, not as json does
 
     def dump(value: Any) -> bytes:
         text = encode(value)
@@ -239,7 +248,18 @@ def plain_json() -> tuple[Dump, Load]:
             raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
         return text.encode()
 
-    return dump, lambda payload: decode(payload.decode())
+    def load(payload: bytes) -> Any:
+        text = payload.decode()
+        if TYPE in text:
+            return decode(text)
+        try:
+            value, end = scan(text, 0)
+        except StopIteration:
+            end = -1
+        # What has spaces around it, or is none, is for the decoder to judge.
+        return value if end == len(text) else decode(text)
+
+    return dump, load
 
 
 def depth(value: Any) -> int:

@@ -81,6 +81,7 @@ class RedisStore:
         self._wire = Wire(self.client)
         self._heads: dict[tuple[str, str], bytes] = {}
         self._prefixes: dict[str, str] = {}
+        self._plans: dict[tuple[str, Plan], tuple[bytes, int]] = {}
         self._send = script("send")
         self._send_terms = " ".join(
             map(
@@ -214,19 +215,27 @@ class RedisStore:
         """Push the debounce back."""
         return replies.number(self._call("touch", self.prefix(address.partition), now=_at(now), session=address.digest))
 
-    def _claiming(self, token: str, plan: Plan) -> dict[str, Any]:
-        return {
-            "token": token,
-            "kind": plan.kind,
-            "worker": plan.worker,
-            "lease": self.terms.lease,
-            "max_batch": self.terms.max_batch,
-            "max_bytes": self.terms.max_bytes,
-            "min_interval": self.terms.min_interval,
-            "max_attempts": plan.max_attempts,
-            "on_exhausted": plan.on_exhausted,
-            "on_cancel": plan.on_cancel,
-        }
+    def _claiming(self, name: str, partition: str, plan: Plan, /, **given: Any) -> Any:
+        """Call a script that claims; its last slots are the same with every call of a handler and are packed once."""
+        move, size = script(name), HEAD + len(given)
+        found = self._plans.get((name, plan))
+        if found is None:
+            constants = {
+                "kind": plan.kind,
+                "worker": plan.worker,
+                "lease": self.terms.lease,
+                "max_batch": self.terms.max_batch,
+                "max_bytes": self.terms.max_bytes,
+                "min_interval": self.terms.min_interval,
+                "max_attempts": plan.max_attempts,
+                "on_exhausted": plan.on_exhausted,
+                "on_cancel": plan.on_cancel,
+            }
+            assert move.names == (*given, *constants), move.arguments(**given, **constants)
+            found = self._plans[name, plan] = (b"".join(map(bulk, constants.values())), size + len(constants))
+        head = b"".join([self._head(move, self.prefix(partition)), *map(bulk, given.values())])
+        [answer] = self._ask(move, [b"*%d\r\n%b%b" % (found[1], head, found[0])])
+        return answer
 
     def flush(self, address: Address, now: int | None = None) -> int:
         """Make what waits due now."""
@@ -234,10 +243,8 @@ class RedisStore:
 
     def claim(self, partition: str, token: str, plan: Plan, kick: str = "", now: int | None = None) -> Claim | None:
         """Lease the longest-due session of a partition."""
-        claiming = self._claiming(token, plan)
-        return replies.claim(
-            partition, self._call("claim", self.prefix(partition), now=_at(now), kick=kick, **claiming)
-        )
+        reply = self._claiming("claim", partition, plan, now=_at(now), kick=kick, token=token)
+        return replies.claim(partition, reply)
 
     def renew(self, claim: Claim, now: int | None = None) -> bool:
         """Extend a lease; False means lost."""
@@ -254,11 +261,10 @@ class RedisStore:
 
     def ack(self, claim: Claim, token: str = "", plan: Plan | None = None, now: int | None = None) -> Settled:
         """End a claim as handled; with a token, claim what is due next in the same call."""
-        claiming = self._claiming(token, plan or Plan())
-        outcome, handled, following = self._of_claim("ack", claim, now=_at(now), **claiming)
-        return Settled(
-            cast("Any", replies.text(outcome)), int(handled), next=replies.claim(claim.address.partition, following)
-        )
+        partition, session = claim.address.partition, claim.address.digest
+        given = {"now": _at(now), "session": session, "fence": claim.fence, "token": token}
+        outcome, handled, following = self._claiming("ack", partition, plan or Plan(), **given)
+        return Settled(cast("Any", replies.text(outcome)), int(handled), next=replies.claim(partition, following))
 
     def nack(self, claim: Claim, delay: int, reason: str = "", traceback: str = "", now: int | None = None) -> Settled:
         """End a claim as failed; a delay below 0 allows no further attempt."""

@@ -65,10 +65,10 @@ def drain(task: HandlerTask, partition: str, kick: str) -> int:
         claim = until_answered(lambda: store.claim(partition, first, plan, kick), store.terms.lease / 1000)
     except StorageUnavailable:
         return 0
-    served = 0
+    served, serves_many = 0, task.serves_many
     while claim is not None:
         served += 1
-        follow = task.serves_many and served < MOST_SESSIONS and time.monotonic() < ends_at
+        follow = serves_many and served < MOST_SESSIONS and time.monotonic() < ends_at
         try:
             claim = serve(task, claim, plan, follow)
         except Failed as failed:
