@@ -9,6 +9,7 @@ from celery import Celery
 
 from celery_inbox import Batch, Inbox
 from celery_inbox.worker.dispatcher import Dispatcher
+from celery_inbox.worker.share import Share
 
 WAKES = 20
 SOON = 20.0
@@ -23,11 +24,11 @@ def test_one_look_answers_all_the_wakes_that_have_come(redis_url: str) -> None:
     def reply(batch: Batch) -> None:
         raise AssertionError("handlers run in workers")
 
-    dispatcher = Dispatcher(inbox, ["0"], 1)
+    dispatcher = Dispatcher(inbox, Share(inbox, "busy", ["0"]), 1)
     subscription = dispatcher.store.wakes(["0"])
     try:
         dispatcher._subscription = subscription
-        dispatcher._look_at["0"] = time.monotonic() + SOON
+        dispatcher._look_at["0"] = dispatcher._share_at = time.monotonic() + SOON
         client = dispatcher.store.client
         said = [client.publish(f"{dispatcher.store.prefix('0')}:wake", "0 0") for _ in range(WAKES)]
         assert said == [1] * WAKES, "the dispatcher did not listen"

@@ -127,7 +127,7 @@ def test_a_move_is_one_round_trip(redis_scene: Scene, proxied: RedisStore, proxy
 
 def test_a_send_is_one_command(redis_scene: Scene, proxied: RedisStore) -> None:
     """One EVALSHA; no MULTI, no lookup beside it."""
-    redis_scene.send("a")
+    proxied.send(redis_scene.outgoing("a"), redis_scene.now)
     before = calls(proxied)
     proxied.send(redis_scene.outgoing("b"), redis_scene.now)
     after = calls(proxied)
