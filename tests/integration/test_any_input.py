@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import decimal
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -21,13 +20,14 @@ from celery_inbox.worker.lease import Lease
 
 # Lone surrogates, pairs of them, NUL and what the protocol, keys and JSON give a meaning to, among all other text.
 TEXT = st.text(st.characters() | st.sampled_from('\ud83d\ude00\0\r\n {}[]*:%"\\'), max_size=12)
+PAIRS = st.lists(st.sampled_from(["\ud83d", "\ude00"]), max_size=3).map("".join)
 LEAVES = (
-    st.none() | st.booleans() | st.integers() | st.just(10**300) | st.floats() | st.just(-0.0) | TEXT
+    st.none() | st.booleans() | st.integers() | st.just(10**300) | st.floats() | st.just(-0.0) | TEXT | PAIRS
     | st.binary(max_size=4) | st.decimals() | st.datetimes(timezones=st.none() | st.just(datetime.UTC)) | st.dates()
     | st.times() | st.timedeltas() | st.uuids() | st.complex_numbers() | st.just(object())
 )  # fmt: skip
 KEYS = TEXT | st.integers() | st.none() | st.binary(max_size=2) | st.sampled_from(["__type__", "__value__"])
-BODIES = st.recursive(
+NESTED = st.recursive(
     LEAVES,
     lambda inner: (
         st.lists(inner, max_size=3)
@@ -37,6 +37,8 @@ BODIES = st.recursive(
     ),
     max_leaves=5,
 )
+PLAIN = TEXT | PAIRS | st.integers() | st.none()
+BODIES = st.one_of(PLAIN, st.dictionaries(TEXT | PAIRS, PLAIN, max_size=3), LEAVES, NESTED)
 EDGES = ["a:b", "c{d}", "\0", "a\nb", "\ud800", "", "x" * 512, "x" * 513, "ü" * 256, None, 5, b"bytes", "a b ", "%00"]
 NAMES = st.sampled_from(EDGES) | TEXT
 IDS = st.none() | st.sampled_from([each for each in EDGES if each is not None]) | TEXT
@@ -66,8 +68,8 @@ def inbox(redis_url: str) -> Iterator[Inbox]:
     """An inbox of two partitions that has a namespace of its own and takes each id as often as it comes."""
     app = Celery("any", broker=redis_url, set_as_current=False)
     inbox = Inbox(app, "chat", namespace=f"any-{uuid.uuid4().hex}", partitions=2, max_message_bytes=1 << 20)
-    inbox.handler(lambda batch: None)
-    inbox.command_handler(lambda command: None)
+    inbox.handler(print)
+    inbox.command_handler(print)
     yield inbox
     store = inbox.open_store()
     keys = list(store.client.scan_iter(f"{inbox.settings.namespace}:*"))
