@@ -65,13 +65,15 @@ class Scene:
         self.inbox.command_handler(name=f"{name}.command")(elsewhere)
         self.data = Redis.from_url(told["settings"]["redis_url"])
 
-    def close(self) -> None:
-        self.data.close()
-
     @cached_property
     def broker(self) -> Redis:
-        """A client of the broker, for tests that choose Redis."""
+        """The broker, when it is Redis."""
         return Redis.from_url(self.setup.app.conf.broker_url)
+
+    def close(self) -> None:
+        self.data.close()
+        if "broker" in self.__dict__:
+            self.broker.close()
 
     def beside(self, name: str) -> "Scene":
         """The other inbox of the same workers, with the same history."""
