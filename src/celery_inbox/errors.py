@@ -81,12 +81,14 @@ class StorageUnavailable(InboxError):
         id: Send again with this id and the message is stored once, whatever happened to this call. None where the call
             was not ``send``.
         ids: The same after ``send_many``, one per message.
+        is_final: True when Redis did answer, and would answer the same each time: what lies at its keys is not ours.
     """
 
     def __init__(self, reason: str, id: str | None = None) -> None:
         super().__init__(reason)
         self.id = id
         self.ids: list[str] = []
+        self.is_final = False
 
 
 class StorageFull(StorageUnavailable):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crash.scene import Scene, has_exited
+from crash.scene import SOON, Scene, has_exited
 from waiting import wait_until
 
 BOOM = base64.b64encode(pickle.dumps({"never": "loaded"})).decode()
@@ -138,4 +138,38 @@ def test_garbage_in_a_sessions_list_is_quarantined_and_its_neighbours_are_handle
     corrupt = f"{scene.prefix(scene.partition_of('s'))}:corrupt"
     assert sorted(scene.data.lrange(corrupt, 0, -1)) == sorted(garbage)
     assert scene.handled("s") == ids
+    scene.assert_clean()
+
+
+@pytest.mark.parametrize("room", ["s", "w", "b"])
+def test_foreign_keys_where_a_session_s_should_be_do_not_stop_its_neighbours(scene: Scene, room: str) -> None:
+    """One session is damaged while it waits, one while it runs; the one slot of both goes on with the others."""
+    place = scene.partition_of("running")
+    neighbours = [name for name in map(str, range(40)) if scene.partition_of(name) == place]
+    waiting, *good = neighbours
+    scene.send("running", do="wait", until="go", seconds=SOON)
+    scene.wait_for_runs("running", 1)
+    scene.send(waiting, flush=True)
+    for session in ("running", waiting):
+        key = scene.key(room, session)
+        scene.data.delete(key)
+        scene.data.sadd(key, "not ours")
+    ids = {session: scene.send_some(session, 2) for session in good}
+    scene.mark("go")
+    for session in good:
+        scene.wait_for_handled(session, ids[session])
+    for session in ("running", waiting):
+        assert scene.inbox.forget(session)["messages"] <= 1
+        scene.wait_for_handled(session, scene.send_some(session, 1))
+    assert not has_exited(scene.worker)
+
+
+def test_garbage_on_the_wake_channels_is_passed_by(scene: Scene) -> None:
+    """A dispatcher that took it for a fault would rest, and be late with what is due."""
+    for partition in ("0", "1", "command"):
+        for said in (b"", b"garbage", b"0 soon", b"\xff 1", b"0 -1", b"0 " + b"9" * 400):
+            assert scene.data.publish(f"{scene.prefix(partition)}:wake", said) >= 1
+    for session in "abc":
+        scene.wait_for_handled(session, scene.send_some(session, 2))
+    assert "is away" not in scene.worker.logs()
     scene.assert_clean()

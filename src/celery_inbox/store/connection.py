@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -59,7 +60,9 @@ def storage_error(error: Exception, id: str | None = None) -> StorageUnavailable
     if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):
         return StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", caller_id)
     if isinstance(error, ResponseError):
-        return StorageUnavailable(f"Redis refused the call: {error}", caller_id)
+        refused = StorageUnavailable(f"Redis refused the call: {error}", caller_id)
+        refused.is_final = FINAL.search(str(error)) is not None
+        return refused
     return StorageUnavailable(f"Redis did not answer: {error or type(error).__name__}", caller_id)
 
 
@@ -70,6 +73,10 @@ def storage_errors() -> Iterator[None]:
         yield
     except (RedisError, OSError) as error:
         raise storage_error(error) from error
+
+
+FINAL = re.compile(r"WRONGTYPE|attempt to |is not an integer|is not a valid float")
+"""Stands in what Redis says of a call that would fail each time: a foreign hand has written to our keys."""
 
 
 class Server(NamedTuple):

@@ -519,8 +519,7 @@ class RedisStore:
             message = subscription.get_message(timeout=seconds)
         if message is None:
             return None
-        partition, delay = replies.text(message["data"]).split(" ")
-        return partition, int(delay)
+        return replies.wake(message["data"])
 
 
 def _is_whole(found: Sequence[Any], open: int, following: int, last: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, cast
@@ -9,6 +10,8 @@ from typing import Any, cast
 from celery_inbox.element import COMMAND, MESSAGE, Kind
 from celery_inbox.store.keys import Address
 from celery_inbox.store.moves import Claim, Depths, Dispatch, Letter, Listed, Reclaimed, Sent, Serving, Settled, View
+
+WAKE = re.compile(rb"([0-9a-z]+) ([0-9]{1,15})")
 
 
 def text(value: Any) -> str:
@@ -71,6 +74,12 @@ def dispatch(reply: Any) -> Dispatch:
     look_in, expired, old, messages, commands = reply
     kicks = [(MESSAGE, text(kick)) for kick in messages] + [(COMMAND, text(kick)) for kick in commands]
     return Dispatch(int(look_in), int(expired), int(old), tuple(kicks))
+
+
+def wake(said: bytes) -> tuple[str, int] | None:
+    """None for what others publish there."""
+    found = WAKE.fullmatch(said)
+    return (text(found[1]), int(found[2])) if found else None
 
 
 def view(reply: Any) -> View | None:

@@ -16,6 +16,12 @@ local removed, dead = 0, 0
 
 local function forget(each)
   local session = session_keys(KEYS[1], each)
+  if is_damaged(session) then
+    stop_damaged(keys, session)
+    redis.call('ZREM', keys.stopped, each)
+    redis.call('UNLINK', session.hash, session.waiting, session.batch, session.ids, session.window, session.rest, session.pause)
+    return
+  end
   local found = load(session)
   removed = removed + redis.call('LLEN', session.waiting) + redis.call('LLEN', session.batch)
   redis.call('UNLINK', session.waiting, session.ids, session.window, session.rest, session.pause)

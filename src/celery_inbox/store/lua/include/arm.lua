@@ -69,3 +69,14 @@ end
 local function start_again(keys, session, found, now)
   if found.name and not found.fence then arm(keys, session, found, now) end
 end
+
+-- A session that no move can read must not stop its neighbours: nobody holds it, and it waits for somebody to look.
+local function stop_damaged(keys, session)
+  if is_of(session.hash, 'hash') then
+    redis.call('HDEL', keys.holders, redis.call('HGET', session.hash, 'token') or '')
+    redis.call('HDEL', session.hash, 'fence', 'token', 'worker', 'cancel')
+  end
+  redis.call('ZREM', keys.due, session.digest)
+  redis.call('ZREM', keys.leased, session.digest)
+  redis.call('ZADD', keys.stopped, NEVER, session.digest)
+end

@@ -116,6 +116,10 @@ end
 
 local function take(keys, digest, due, now, terms)
   local session = session_keys(keys.prefix, digest)
+  if is_damaged(session) then
+    stop_damaged(keys, session)
+    return false
+  end
   local found = load(session)
   if not found.name then
     redis.call('ZREM', keys.due, digest)
