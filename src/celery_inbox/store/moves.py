@@ -162,7 +162,8 @@ class Claim:
     """When the batch was due, Unix ms."""
     claimed_at: int
     """When it was claimed, Unix ms."""
-    elements: tuple[bytes, ...]
+    elements: tuple[bytes, ...] = field(repr=False)
+    """Its messages as they lie in the store; not shown, for claims travel in signals."""
 
 
 @dataclass(frozen=True, slots=True)
