@@ -28,6 +28,7 @@ from celery_inbox.store.keys import (
     partition_of,
     partition_prefix,
 )
+from celery_inbox.worker.queues import queue_name
 
 VECTORS: list[tuple[str, int, int]] = [
     tuple(vector) for vector in json.loads((Path(__file__).parent / "partition_vectors.json").read_text())
@@ -142,3 +143,35 @@ def test_a_session_that_cannot_be_used_is_refused(session: Any, said: str) -> No
 def test_any_other_text_is_a_session(session: str) -> None:
     """1 to 512 bytes of UTF-8."""
     assert encode_session(session).decode() == session
+
+
+NAMESPACES = st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True) | st.sampled_from(["prod", "prod2", "a", "a.1"])
+INBOXES = NAMESPACES | st.sampled_from(["chat", "chat.1", "chat.command", "1", "command"])
+SESSIONS = TEXT | st.sampled_from(["a:b", "a", "b:c", "c", "a\0", "a{b}", "*", "%3A"])
+PLACES = st.tuples(NAMESPACES, INBOXES, SESSIONS, st.sampled_from([1, 2, 32]))
+ROOMS = ("s", "w", "b", "ids", "window", "rest", "pause")
+
+
+def keys_of(namespace: str, inbox: str, session: str, partitions: int) -> set[str]:
+    """Every key that is this session's own, commands apart."""
+    place = address(session, partitions)
+    prefix = partition_prefix(namespace, inbox, place.partition)
+    return {f"{prefix}:{room}:{place.digest}" for room in ROOMS}
+
+
+@settings(max_examples=300, deadline=None)
+@given(PLACES, PLACES)
+def test_two_sessions_never_share_a_key(one: tuple[str, str, str, int], other: tuple[str, str, str, int]) -> None:
+    """SEC-1: of other namespaces, inboxes or names, however they are joined: "a:b" + "c", "a" + "b:c"; prod, prod2."""
+    shared = keys_of(*one) & keys_of(*other)
+    assert bool(shared) == (one[:3] == other[:3] and address(*one[2:]).partition == address(*other[2:]).partition)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    INBOXES, INBOXES, st.integers(0, 31).map(str) | st.just("command"), st.integers(0, 31).map(str) | st.just("command")
+)
+def test_two_partitions_never_share_a_queue(one: str, other: str, here: str, there: str) -> None:
+    """SEC-1: the last dot divides, for no partition has one: "chat.1" and its 2 are not "chat" and any of its own."""
+    assert (queue_name(one, here) == queue_name(other, there)) == ((one, here) == (other, there))
+    assert queue_name(one, here).rpartition(".")[::2] == (one, here)
