@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-from redis.connection import parse_url
+from redis.connection import ConnectionPool
 from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from celery_inbox.element import decode_id
@@ -20,22 +21,34 @@ def redis_url(url: Any) -> str:
     """Turn a setting or a broker URL into what redis-py reads.
 
     Raises:
-        ConfigurationError: It is no address of a Redis.
+        ConfigurationError: It is no address of a Redis; the error holds no part of it that may be a password.
     """
-    first = str(url if isinstance(url, str) or not url else url[0]).split(";")[0]
+    given = url[0] if isinstance(url, (list, tuple)) and url else url
+    if not isinstance(given, str):
+        raise ConfigurationError(
+            f"sessions live in Redis and its address is {type(given).__name__}, not text: "
+            "set inbox_redis_url to redis://, rediss:// or unix://"
+        )
+    first = given.split(";")[0]
     if first.startswith("redis+socket://"):
         path, _, query = first.removeprefix("redis+socket://").partition("?")
         first = f"unix://{path}" + (f"?{query.replace('virtual_host=', 'db=')}" if query else "")
     if not first.startswith(SCHEMES):
-        scheme = first.partition("://")[0] if "://" in first else first
+        scheme, found, _ = first.partition("://")
         raise ConfigurationError(
-            f"sessions live in Redis and the broker is {scheme!r}: "
+            f"sessions live in Redis and the address begins with {scheme + found if found else 'no scheme'!r}: "
             "set inbox_redis_url to redis://, rediss:// or unix://"
         )
     try:
-        parse_url(first)
-    except ValueError as error:
+        ConnectionPool.from_url(first).make_connection()
+    except (TypeError, ValueError, RedisError) as error:
         raise ConfigurationError(f"inbox_redis_url or broker_url is no address of a Redis: {error}") from error
+    database = "" if first.startswith("unix:") else urlsplit(first).path.strip("/")
+    if database and not database.isdecimal():
+        # redis-py would take the first one in its place.
+        raise ConfigurationError(
+            f"inbox_redis_url or broker_url is no address of a Redis: its database is {database!r}, not a number"
+        )
     return first
 
 
