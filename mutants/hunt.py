@@ -1,0 +1,65 @@
+"""Set tests and the explorer on mutants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mutants.copy_of_tree import Copy
+from mutants.mutant import Mutant
+
+BROKEN_PROMISE = "\nafter\n  1. "
+"""Stands in what the explorer says of a history that breaks a promise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a mutant."""
+
+    mutant: Mutant
+    killed: bool
+    """By its tests."""
+    found: bool | None
+    """By the explorer; None where it is not asked."""
+    seconds: float
+    told: str = ""
+    """The end of what the tests said, if it survived."""
+
+    @property
+    def is_dead(self) -> bool:
+        """Has everybody noticed who should?"""
+        return self.killed and self.found is not False
+
+
+class Unsound(Exception):
+    """Something fails without any mutant: what it says of mutants means nothing."""
+
+
+def check_unmutated(copy: Copy, mutants: Iterable[Mutant]) -> None:
+    """See that tests and walks pass on the library as it is.
+
+    Raises:
+        Unsound: One does not.
+    """
+    runs = dict.fromkeys(("pytest", *mutant.tests) for mutant in mutants)
+    runs |= dict.fromkeys(("model", *mutant.walk) for mutant in mutants if mutant.walk)
+    for what, *arguments in runs:
+        ran = copy.pytest(*arguments) if what == "pytest" else copy.python("-m", "model", *arguments)
+        if not ran.passed:
+            raise Unsound(f"{what} {' '.join(arguments)} fails without a mutant:\n{ran.said[-3000:]}")
+
+
+def hunt(copy: Copy, mutants: Iterable[Mutant]) -> Iterator[Verdict]:
+    """Let each mutant live for the length of its tests and its walk.
+
+    Raises:
+        Stale: A mutant does not fit the source any more.
+    """
+    for mutant in mutants:
+        with copy.mutated(mutant):
+            ran = copy.pytest(*mutant.tests)
+            found, seconds = None, ran.seconds
+            if mutant.walk:
+                walked = copy.python("-m", "model", *mutant.walk)
+                found, seconds = BROKEN_PROMISE in walked.said, seconds + walked.seconds
+        yield Verdict(mutant, "failed" in ran.said and not ran.passed, found, seconds, ran.said[-2000:])
