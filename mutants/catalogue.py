@@ -190,8 +190,14 @@ STATE_MACHINE = (
     *pair(
         "the first message alone starts the countdown",
         "due",
-        Change(MEMORY, "        if active:\n            session.active_at = now", "        if active and first:\n            session.active_at = now"),
-        Change("send.lua", "if form.active then found.active_at = now end", "if count == 1 then found.active_at = now end"),
+        Change(
+            MEMORY,
+            "        if active:\n            session.active_at = now",
+            "        if active and first:\n            session.active_at = now",
+        ),
+        Change(
+            "send.lua", "if form.active then found.active_at = now end", "if count == 1 then found.active_at = now end"
+        ),
         FAULTS,
     ),
     *pair(
@@ -205,7 +211,9 @@ STATE_MACHINE = (
         "a kick that could not be published is not taken back",
         "dispatch",
         Change(MEMORY, "recorded.pop(kind + kick, None)", "recorded.get(kind + kick)"),
-        Change("unkick.lua", "redis.call('ZREM', keys.kicks, kick)", "(redis.call('ZSCORE', keys.kicks, kick) and 1 or 0)"),
+        Change(
+            "unkick.lua", "redis.call('ZREM', keys.kicks, kick)", "(redis.call('ZSCORE', keys.kicks, kick) and 1 or 0)"
+        ),
     ),
     *pair(
         "settled fences are not remembered: a repeated ack is lost",
@@ -224,7 +232,11 @@ STATE_MACHINE = (
     *pair(
         "a drop takes the running batch too",
         "edit pause exhausted",
-        Change(MEMORY, "if session.batch_id and not session.fence:\n            out,", "if session.batch_id:\n            out,"),
+        Change(
+            MEMORY,
+            "if session.batch_id and not session.fence:\n            out,",
+            "if session.batch_id:\n            out,",
+        ),
         Change("drop.lua", "if found.batch and not found.fence then", "if found.batch then"),
         STEERED,
     ),
@@ -298,7 +310,7 @@ STATE_MACHINE = (
         Change("include/arm.lua", "    redis.call('UNLINK', session.hash)\n", ""),
         FAULTS,
     ),
-)  # fmt: skip
+)
 
 AROUND = (
     Mutant(
@@ -357,6 +369,6 @@ AROUND = (
         '        return "nack"\n',
         ("tests/unit/test_outcome.py", "tests/unit/test_kit.py"),
     ),
-)  # fmt: skip
+)
 
 MUTANTS = (*STATE_MACHINE, *AROUND)

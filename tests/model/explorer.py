@@ -169,5 +169,6 @@ def check_end(world: World) -> None:
     """Nothing is left to do: nothing may be left at all."""
     require(not world.inbox.unsettled(), "nothing is stuck", world.inbox.unsettled())
     for partition in world.inbox.store.partitions.values():
-        kept = (partition.sessions, partition.due, partition.leased, partition.stopped, partition.kicks, partition.holders)
+        sets = (partition.due, partition.leased, partition.stopped)
+        kept = (partition.sessions, *sets, partition.kicks, partition.holders)
         require(not any(kept), "nothing is left behind", kept)

@@ -1,8 +1,8 @@
 """When are two worlds the same? When only their clocks, fences and made-up names differ.
 
 A key describes all that a later step can depend on: times by their distance from now, past ones as past where only that
-counts; fences and tokens by what the store says of them; kicks by their place among the recorded ones; workers in any order.
-What was handled is not part of it: every step was judged before two worlds are taken for one.
+counts; fences and tokens by what the store says of them; kicks by their place among the recorded ones; workers in any
+order. What was handled is not part of it: every step was judged before two worlds are taken for one.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Expected:
 
     address: Address
     left: list[str] = field(default_factory=list)
-    """Ids that were accepted and are not settled, in the order in which they were accepted; the open batch is in front."""
+    """Ids that were accepted and are not settled, in the order of acceptance; the open batch is in front."""
     kinds: dict[str, Kind] = field(default_factory=dict)
     arrived: dict[str, int] = field(default_factory=dict)
     last_at: int = 0

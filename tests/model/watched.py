@@ -287,7 +287,12 @@ class Watched:
             for name, count in partition.counts.items():
                 if count and name[:5] not in ("laten", "size_"):
                     found[name] = found.get(name, 0) + count
-        require(found == {name: count for name, count in self.counts.items() if count}, "what was accepted is counted", found, self.counts)
+        require(
+            found == {name: count for name, count in self.counts.items() if count},
+            "what was accepted is counted",
+            found,
+            self.counts,
+        )
         ended = sum(self.counts[name] for name in ("handled", "dead", "dropped", "cancelled"))
         left = sum(len(expected.left) for expected in self.expected.values())
         require(self.counts["accepted"] == ended + left, "nothing accepted is lost", self.counts, left)
@@ -308,7 +313,9 @@ class Watched:
         fence = expected.claim.fence if expected.claim else None
         require(session.fence == fence, "who holds is who claimed", session.fence, expected)
         lease_end = expected.lease_end if expected.claim else None
-        require(partition.leased.get(digest) == lease_end, "a lease ends when it was said to", partition.leased, expected)
+        require(
+            partition.leased.get(digest) == lease_end, "a lease ends when it was said to", partition.leased, expected
+        )
         if session.batch:
             seen = (session.batch_id, session.attempt)
             require(seen == (expected.batch_id, expected.attempt), "a batch keeps its id and attempt", seen, expected)
