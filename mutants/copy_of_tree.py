@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +104,7 @@ def copy_of_tree() -> Iterator[Copy]:
         yield copy
 
 
-def failed_files(said: str) -> Sequence[str]:
+def failed_files(said: str) -> set[str]:
     """Read which files have failed tests from what pytest said."""
     lines = [line.split()[1] for line in said.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    return sorted({line.partition("::")[0] for line in lines if line.startswith("tests/")})
+    return {line.partition("::")[0] for line in lines if line.startswith("tests/")}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mutants.copy_of_tree import Copy
+from mutants.copy_of_tree import Copy, Ran
 from mutants.mutant import Mutant
 
 BROKEN_PROMISE = "\nafter\n  1. "
@@ -35,21 +35,29 @@ class Unsound(Exception):
     """Something fails without any mutant: what it says of mutants means nothing."""
 
 
-def check_unmutated(copy: Copy, mutants: Iterable[Mutant]) -> None:
+def check_unmutated(copy: Copy, mutants: Sequence[Mutant]) -> None:
     """See that tests and walks pass on the library as it is.
 
     Raises:
         Unsound: One does not.
     """
-    runs = dict.fromkeys(("pytest", *mutant.tests) for mutant in mutants)
-    runs |= dict.fromkeys(("model", *mutant.walk) for mutant in mutants if mutant.walk)
-    for what, *arguments in runs:
-        ran = copy.pytest(*arguments) if what == "pytest" else copy.python("-m", "model", *arguments)
-        if not ran.passed:
-            raise Unsound(f"{what} {' '.join(arguments)} fails without a mutant:\n{ran.said[-3000:]}")
+    files: dict[tuple[str, ...], dict[str, None]] = {}
+    for mutant in mutants:
+        paths = [argument for argument in mutant.tests if argument.startswith("tests/")]
+        files.setdefault(mutant.tests[len(paths) :], {}).update(dict.fromkeys(paths))
+    for choice, paths_of_choice in files.items():
+        require_passed(copy.pytest(*paths_of_choice, *choice))
+    for walk in dict.fromkeys(mutant.walk for mutant in mutants if mutant.walk):
+        require_passed(copy.python("-m", "model", *walk))
 
 
-def hunt(copy: Copy, mutants: Iterable[Mutant]) -> Iterator[Verdict]:
+def require_passed(ran: Ran) -> None:
+    """Raise Unsound unless it did."""
+    if not ran.passed:
+        raise Unsound(f"this fails without a mutant:\n{ran.said[-3000:]}")
+
+
+def hunt(copy: Copy, mutants: Sequence[Mutant]) -> Iterator[Verdict]:
     """Let each mutant live for the length of its tests and its walk.
 
     Raises:

@@ -42,6 +42,7 @@ def main(depth: int, faults: int, steered: int, names: tuple[str, ...]) -> None:
         started = time.monotonic()
         try:
             walks.append((explore(case, depth), time.monotonic() - started))
+            click.echo(f"{case.name}: {walks[-1][0].worlds:,} worlds")
         except Violation as violation:
             click.echo(str(violation), err=True)
             sys.exit(1)

@@ -106,7 +106,7 @@ class EndsWell:
         self._known: set[bytes] = set()
 
     def walk(self, world: World, path: Path) -> int:
-        """Let everybody do their work, without faults, until nothing is left to do; how many steps it took is the reply.
+        """Let everybody do their work, without faults, until nothing is left; how many steps it took is the reply.
 
         Raises:
             Violation: It goes round in circles, or something is left.
