@@ -8,10 +8,11 @@ from mutants.mutant import Mutant
 
 PARTITION, MEMORY, LUA = "store/partition.py", "store/memory.py", "store/lua/"
 
-FAULTS = ("--case", "in line", "--depth", "9", "--faults", "1", "--steered", "0")
+FAULTS = ("--case", "in line", "--depth", "8", "--faults", "1", "--steered", "0")
 """A walk in which one thing goes wrong."""
 STEERED = ("--case", "in line", "--depth", "8", "--faults", "0", "--steered", "1")
 """A walk in which somebody steers."""
+LULL = ("--case", "a lull", "--depth", "9", "--faults", "0", "--steered", "0")
 REJOIN = ("--case", "in line, rejoin, hold", "--depth", "9", "--faults", "0", "--steered", "1")
 
 
@@ -185,7 +186,7 @@ STATE_MACHINE = (
             "math.min(found.active_at + found.debounce, found.deadline_at)",
             "found.active_at + found.debounce",
         ),
-        FAULTS,
+        LULL,
     ),
     *pair(
         "the first message alone starts the countdown",
@@ -198,7 +199,7 @@ STATE_MACHINE = (
         Change(
             "send.lua", "if form.active then found.active_at = now end", "if count == 1 then found.active_at = now end"
         ),
-        FAULTS,
+        LULL,
     ),
     *pair(
         "lost kicks are never forgotten",
@@ -219,7 +220,11 @@ STATE_MACHINE = (
         "settled fences are not remembered: a repeated ack is lost",
         "ack",
         Change(PARTITION, "        self.settled.add(", "        Remembered().add("),
-        Change("include/settle.lua", "remember(keys.settled,", "remember(keys.settled .. 'x',"),
+        Change(
+            "include/settle.lua",
+            "remember(keys.settled, string.format('%.0f', found.fence)",
+            "remember(keys.settled, '0'",
+        ),
         FAULTS,
     ),
     *pair(

@@ -25,7 +25,8 @@ LONGEST = 600.0
 class Ran:
     """How a command ended in the copy."""
 
-    passed: bool
+    code: int
+    """Exit status; 1 is a failed test or a broken promise, what is above is no answer."""
     seconds: float
     said: str
 
@@ -74,8 +75,8 @@ class Copy:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Ran(False, time.monotonic() - started, f"killed after {LONGEST:.0f} s")
-        return Ran(ended.returncode == 0, time.monotonic() - started, ended.stdout)
+            return Ran(1, time.monotonic() - started, f"killed after {LONGEST:.0f} s")
+        return Ran(ended.returncode, time.monotonic() - started, ended.stdout)
 
     def pytest(self, *arguments: str) -> Ran:
         """Run tests up to the first that fails."""

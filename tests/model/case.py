@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -12,16 +12,15 @@ from celery_inbox.store.moves import Terms
 
 T0 = 1_000_000
 """When a history begins, ms."""
-DEBOUNCE, MAX_WAIT, LEASE, BACKOFF, PAUSE = 1, 2, 2, 1, 1
+LEASE, BACKOFF, PAUSE = 2, 1, 1
 """Milliseconds: as short as they can be without being the same, for time passes by one ms at a step."""
-MAX_BATCH = 2
 MAX_ATTEMPTS = 2
 SLOTS = 1
 FOREVER = 10_000_000
 """Milliseconds: longer than any history."""
 
 TERMS = Terms(
-    max_batch=MAX_BATCH,
+    max_batch=2,
     max_bytes=1000,
     max_pending=10,
     max_pending_bytes=1000,
@@ -65,6 +64,16 @@ class Case:
     """Calls of people in one history."""
     on_cancel: str = "ack"
     on_exhausted: str = "park"
+    debounce: int = 1
+    """Milliseconds."""
+    max_wait: int = 2
+    """Milliseconds."""
+    max_batch: int = 2
+
+    @cached_property
+    def terms(self) -> Terms:
+        """Settings of its store."""
+        return replace(TERMS, max_batch=self.max_batch)
 
     @cached_property
     def addresses(self) -> tuple[Address, ...]:
@@ -91,5 +100,6 @@ def cases(faults: int, steered: int) -> tuple[Case, ...]:
         Case("in line, rejoin, hold", (one, (in_line,)), 2, faults, EVERY_STEERING, steered, "rejoin", "hold"),
         Case("jump", (one, (Said(JUMP, "x", COMMAND),)), 2, faults, steered=steered),
         Case("two sessions", (*two, (in_line,)), 2, faults, steered=steered),
+        Case("a lull", (one,), 1, faults, steered=steered, debounce=2, max_wait=3, max_batch=4),
         Case("three workers", (*two, (in_line,)), 3, faults, steered=steered),
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from celery_inbox.store.moves import NEVER
 from celery_inbox.store.partition import Partition, Session
-from model.case import DEBOUNCE, LEASE, MAX_WAIT
+from model.case import LEASE
 from model.promises import Expected
 from model.world import Call, Kick, Worker, World
 
@@ -70,7 +70,7 @@ def session_of(world: World, partition: Partition, digest: str) -> Any:
     waiting = batch = None
     if session.waiting:
         aged = aged_of(expected, expected.waiting, now)
-        times = max(session.active_at - now, -DEBOUNCE), ahead(session.deadline_at, now)
+        times = max(session.active_at - now, -world.case.debounce), ahead(session.deadline_at, now)
         waiting = aged, times, session.closed, session.active, session.key, session.head
     if session.batch_id:
         kinds = [expected.kinds[id] for id in expected.left[: expected.size]]
@@ -81,7 +81,7 @@ def session_of(world: World, partition: Partition, digest: str) -> Any:
 
 def aged_of(expected: Expected, ids: list[str], now: int) -> Any:
     """Messages by kind and age."""
-    return [(expected.kinds[id], max(expected.arrived[id] - now, -MAX_WAIT)) for id in ids]
+    return [(expected.kinds[id], max(expected.arrived[id] - now, -expected.case.max_wait)) for id in ids]
 
 
 def batch_of(partition: Partition, session: Session, now: int) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from celery_inbox.element import COMMAND, Kind
 from celery_inbox.store.keys import Address
 from celery_inbox.store.moves import NEVER, Claim
-from model.case import DEBOUNCE, MAX_BATCH, MAX_WAIT, Said
+from model.case import Case, Said
 
 
 class Broken(AssertionError):
@@ -25,6 +25,7 @@ class Expected:
     """A session as it should be."""
 
     address: Address
+    case: Case
     left: list[str] = field(default_factory=list)
     """Ids that were accepted and are not settled, in the order of acceptance; the open batch is in front."""
     kinds: dict[str, Kind] = field(default_factory=dict)
@@ -58,19 +59,19 @@ class Expected:
 
     def next_size(self) -> int:
         """Messages that the next batch has: a command is alone, and no batch reaches across one."""
-        commands = [self.kinds[id] == COMMAND for id in self.waiting[: MAX_BATCH + 1]]
+        commands = [self.kinds[id] == COMMAND for id in self.waiting[: self.case.max_batch + 1]]
         if commands[0]:
             return 1
-        return min(commands.index(True) if True in commands else len(commands), MAX_BATCH)
+        return min(commands.index(True) if True in commands else len(commands), self.case.max_batch)
 
     def may_start_at(self, now: int) -> int:
         """When the next batch is due, by the words of section 4."""
         if self.size:
             return self.retry_at
         waiting = self.waiting
-        if len(waiting) >= MAX_BATCH or any(self.kinds[id] == COMMAND for id in waiting):
+        if len(waiting) >= self.case.max_batch or any(self.kinds[id] == COMMAND for id in waiting):
             return now
-        return min(self.last_at + DEBOUNCE, self.deadline_at)
+        return min(self.last_at + self.case.debounce, self.deadline_at)
 
     def arm(self, now: int) -> None:
         """It is held by nobody: it is stopped, due at some time, or gone."""
@@ -86,7 +87,7 @@ class Expected:
     def accept(self, said: Said, now: int) -> None:
         """A message came."""
         if not self.waiting:
-            self.deadline_at = now + MAX_WAIT
+            self.deadline_at = now + self.case.max_wait
         self.left.append(said.id)
         self.kinds[said.id], self.arrived[said.id], self.last_at = said.kind, now, now
         if not self.size and not self.stopped:
@@ -97,7 +98,7 @@ class Expected:
         if not self.size:
             self.size, self.batch_id, self.attempt = len(claim.elements), claim.batch_id, 0
             if self.waiting:
-                self.deadline_at = self.arrived[self.waiting[0]] + MAX_WAIT
+                self.deadline_at = self.arrived[self.waiting[0]] + self.case.max_wait
         self.attempt += 1
         self.claim, self.token, self.worker, self.lease_end = claim, token, worker, lease_end
         self.due, self.cancelled = None, False
@@ -125,7 +126,7 @@ class Expected:
         """The messages of the batch wait again as if they had just come."""
         self.let_go()
         self.size, self.batch_id, self.attempt, self.held = 0, "", 0, False
-        self.last_at, self.deadline_at = now, now + MAX_WAIT
+        self.last_at, self.deadline_at = now, now + self.case.max_wait
         self.arm(now)
 
     def pause(self, until: int, now: int) -> None:

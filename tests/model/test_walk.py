@@ -34,6 +34,7 @@ def case_of(name: str, faults: int, steered: int) -> Case:
         ("in line", 1, 0, 7),
         ("in line, rejoin, hold", 0, 1, 7),
         ("jump", 1, 0, 5),
+        ("a lull", 0, 0, 10),
         ("two sessions", 0, 0, 7),
         ("three workers", 1, 1, 5),
     ],

@@ -12,7 +12,7 @@ from celery_inbox.store.keys import Address
 from celery_inbox.store.memory import MemoryStore
 from celery_inbox.store.moves import Claim, Dispatch, Outgoing, Plan, Settled
 from celery_inbox.store.partition import Partition
-from model.case import BACKOFF, DEBOUNCE, LEASE, MAX_ATTEMPTS, MAX_WAIT, SLOTS, T0, TERMS, Case, Said
+from model.case import BACKOFF, LEASE, MAX_ATTEMPTS, SLOTS, T0, TERMS, Case, Said
 from model.promises import Expected, require
 
 
@@ -37,7 +37,7 @@ class Watched:
     """One inbox: the store, and every session as it should be."""
 
     case: Case
-    store: MemoryStore = field(default_factory=lambda: MemoryStore(TERMS, never_asked))
+    store: MemoryStore = field(init=False)
     expected: dict[str, Expected] = field(default_factory=dict)
     now: int = T0
     fences: dict[str, int] = field(default_factory=dict)
@@ -52,7 +52,8 @@ class Watched:
     serial: int = 0
 
     def __post_init__(self) -> None:
-        self.expected = {place.digest: Expected(place) for place in self.case.addresses}
+        self.store = MemoryStore(self.case.terms, never_asked)
+        self.expected = {place.digest: Expected(place, self.case) for place in self.case.addresses}
 
     def next_name(self, what: str) -> str:
         """Make up a name that was not used before."""
@@ -67,7 +68,7 @@ class Watched:
 
     def send(self, said: Said) -> None:
         """Accept a message, once."""
-        outgoing = Outgoing(said.address, said.id, False, b"{}", DEBOUNCE, MAX_WAIT, said.kind)
+        outgoing = Outgoing(said.address, said.id, False, b"{}", self.case.debounce, self.case.max_wait, said.kind)
         sent, expected = self.store.send(outgoing, self.now), self.expected[said.address.digest]
         if said.id in expected.kinds:
             require(sent.status == "duplicate", "a repeated send is a duplicate", sent)
