@@ -344,7 +344,7 @@ AROUND = (
         "worker/dispatcher.py",
         "now + reply.look_in / 1000",
         'float("inf")',
-        ("tests/crash/test_kicks_lost.py",),
+        ("tests/crash/test_worker_killed.py", "-k", "restarted"),
     ),
     Mutant(
         "a failed batch counts as handled",
