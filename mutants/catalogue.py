@@ -372,7 +372,7 @@ AROUND = (
         "worker/outcome.py",
         '        return "dead"\n',
         '        return "nack"\n',
-        ("tests/unit/test_outcome.py", "tests/unit/test_kit.py"),
+        ("tests/integration/test_retries.py", "-k", "every_ending"),
     ),
 )
 
