@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,13 +52,12 @@ def steps_of(path: Path) -> list[Step]:
     return steps[::-1]
 
 
-def explore(case: Case, depth: int, go_on: Callable[[], bool] = lambda: True) -> Explored:
+def explore(case: Case, depth: int) -> Explored:
     """Walk through all histories of up to so many steps.
 
     Args:
         case: Who takes part.
         depth: Longest history, steps.
-        go_on: Asked before each level whether to walk it.
 
     Raises:
         Violation: A promise is broken; no shorter history breaks one.
@@ -66,7 +65,7 @@ def explore(case: Case, depth: int, go_on: Callable[[], bool] = lambda: True) ->
     explored, ends_well, first = Explored(case), EndsWell(), World(case)
     known = {key_of(first)}
     frontier: list[tuple[World, Path]] = [(first, None)]
-    while frontier and explored.depth < depth and go_on():
+    while frontier and explored.depth < depth:
         explored.depth += 1
         reached: list[tuple[World, Path]] = []
         for world, path in frontier:
