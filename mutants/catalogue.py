@@ -134,7 +134,11 @@ STATE_MACHINE = (
         "a cancelled batch rejoins at the tail",
         "cancel",
         Change(PARTITION, "session.waiting[:0] = back", "session.waiting += back"),
-        Change("include/settle.lua", "redis.call('LPUSH', session.waiting,", "redis.call('RPUSH', session.waiting,"),
+        Change(
+            "include/settle.lua",
+            "redis.call('LMOVE', session.batch, session.waiting, 'RIGHT', 'LEFT')",
+            "redis.call('LMOVE', session.batch, session.waiting, 'LEFT', 'RIGHT')",
+        ),
         REJOIN,
     ),
     *pair(
@@ -170,7 +174,11 @@ STATE_MACHINE = (
         "a claim comes too early",
         "claim",
         Change(PARTITION, "in self.due.items() if at <= now)", "in self.due.items())"),
-        Change("include/claim.lua", "keys.due, '-inf', now, 'WITHSCORES'", "keys.due, '-inf', '+inf', 'WITHSCORES'"),
+        Change(
+            "include/claim.lua",
+            "'-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)",
+            "'-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)",
+        ),
         FAULTS,
     ),
     *pair(
@@ -242,7 +250,11 @@ STATE_MACHINE = (
             "if session.batch_id and not session.fence:\n            out,",
             "if session.batch_id:\n            out,",
         ),
-        Change("drop.lua", "if found.batch and not found.fence then", "if found.batch then"),
+        Change(
+            "drop.lua",
+            "if not found.fence and redis.call('EXISTS', session.batch) == 1",
+            "if redis.call('EXISTS', session.batch) == 1",
+        ),
         STEERED,
     ),
     *pair(
