@@ -17,7 +17,7 @@ from celery_inbox.errors import ConfigurationError
 from celery_inbox.observe import signals
 from celery_inbox.settings import Settings, check_known, check_name, resolve
 from celery_inbox.store.connection import redis_url
-from celery_inbox.store.keys import COMMAND_PARTITION, partition_of_batch
+from celery_inbox.store.keys import COMMAND_PARTITION, partition_of_letter
 from celery_inbox.store.moves import MOST_EVICTED, Store, Terms
 from celery_inbox.store.redis import RedisStore
 from celery_inbox.worker import bootstep, full, registry
@@ -224,10 +224,10 @@ class BoundInbox:
             return ()
         letters = [letter for name in names if counts[name] for letter in store.letters(name, 0, excess - 1)]
         letters.sort(key=lambda letter: (letter.at, letter.id))
-        oldest = [letter.id for letter in letters[:excess]]
-        for id in oldest:
-            store.purge(partition_of_batch(id), id, evicted=True)
-        return tuple(oldest)
+        oldest = letters[:excess]
+        for letter in oldest:
+            store.purge(partition_of_letter(letter.id, letter.session, self.settings.partitions), letter.id, evicted=True)
+        return tuple(letter.id for letter in oldest)
 
     def check(self) -> None:
         """Compare settings and server with what this inbox needs; once per process, before the first write.

@@ -24,8 +24,10 @@ from celery_inbox.store.keys import (
     command_address,
     digest_of,
     encode_session,
+    home_of,
     inbox_prefix,
     partition_of,
+    partition_of_letter,
     partition_prefix,
 )
 from celery_inbox.worker.queues import queue_name
@@ -76,9 +78,24 @@ def test_digests_are_128_bits_of_blake2b() -> None:
     assert len({digest_of(name.encode()) for name, _, _ in VECTORS}) == 1000
 
 
+@pytest.mark.parametrize("partitions", [1, 5, 8, 12, 32, 4096])
+def test_a_digest_tells_the_partition(partitions: int) -> None:
+    """Keys of an idle session hold no name, and must be found a place when the number of partitions changes."""
+    for name, _, _ in VECTORS:
+        place = address(name, partitions)
+        assert home_of(place.digest, partitions) == place.partition
+
+
+def test_a_dead_letter_lies_with_its_session() -> None:
+    """Whatever partition its batch was claimed in first; a command's lies with the commands."""
+    assert partition_of_letter("7-1700", "a", 32) == address("a", 32).partition == "3"
+    assert partition_of_letter("7-1700/2", "a", 5) == address("a", 5).partition
+    assert partition_of_letter("command-1700", "a", 32) == "command"
+
+
 def test_an_address_says_where() -> None:
     """Partition, digest, name."""
-    assert address("a", 32) == Address("3", digest_of(b"a"), "a")
+    assert address("a", 32) == Address("3", "27c35e6e9373877f29e562464e46497ee8b7be43", "a")
     assert address("a", 1).partition == "0"
 
 
