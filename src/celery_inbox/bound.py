@@ -226,7 +226,9 @@ class BoundInbox:
         letters.sort(key=lambda letter: (letter.at, letter.id))
         oldest = letters[:excess]
         for letter in oldest:
-            store.purge(partition_of_letter(letter.id, letter.session, self.settings.partitions), letter.id, evicted=True)
+            store.purge(
+                partition_of_letter(letter.id, letter.session, self.settings.partitions), letter.id, evicted=True
+            )
         return tuple(letter.id for letter in oldest)
 
     def check(self) -> None:
@@ -234,6 +236,7 @@ class BoundInbox:
 
         Raises:
             ConfigurationError: Partitions or serializer differ from what Redis has recorded, or Redis may evict keys.
+            Repartitioning: Sessions are being moved to another number of partitions.
             StorageUnavailable: Redis did not answer.
         """
         if self._checked or self.in_process:
@@ -242,7 +245,9 @@ class BoundInbox:
         partitions, serializer = store.register(settings.partitions, settings.serializer)
         if partitions != settings.partitions:
             raise ConfigurationError(
-                f"{self} is set to partitions={settings.partitions}, Redis has recorded {partitions}: set that number"
+                f"{self} is set to partitions={settings.partitions}, Redis has recorded {partitions}: set that number, "
+                "or stop all workers of the inbox and run: "
+                f"celery -A proj inbox repartition {partitions} {settings.partitions}"
             )
         if serializer != settings.serializer:
             raise ConfigurationError(
@@ -259,6 +264,10 @@ class BoundInbox:
             found, oldest = (".".join(map(str, version)) for version in (server.version, OLDEST_REDIS))
             raise ConfigurationError(f"Redis has version {found}, at least {oldest} is needed: upgrade it")
         self._checked = True
+
+    def check_again(self) -> None:
+        """Compare once more before the next write: what was recorded is being changed."""
+        self._checked = False
 
     def _moved(self) -> None:
         """A session was moved: what serves this inbox in this process hears of it as a dispatcher would."""

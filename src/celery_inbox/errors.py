@@ -7,7 +7,8 @@ InboxError
 │   └── MessageTooLarge   the encoded body passes ``max_message_bytes``
 ├── InboxFull             the session holds ``max_pending`` messages already
 ├── StorageUnavailable    Redis did not answer; carries the id to send again with
-│   └── StorageFull       Redis has no memory left
+│   ├── StorageFull       Redis has no memory left
+│   └── Repartitioning    sessions are being moved to another number of partitions
 └── LeaseLost             the batch belongs to another worker by now
 """
 
@@ -93,6 +94,14 @@ class StorageUnavailable(InboxError):
 
 class StorageFull(StorageUnavailable):
     """Redis refused the write because it has reached ``maxmemory``; nothing was stored."""
+
+
+class Repartitioning(StorageUnavailable):
+    """Sessions are being moved to another number of partitions; nothing was stored.
+
+    Send again with the id when it is over. A ``send_many`` that it interrupts may have stored some; with its
+    ``ids`` each is stored once.
+    """
 
 
 class LeaseLost(InboxError):

@@ -21,8 +21,8 @@ class Address(NamedTuple):
     partition: str
     """``"0"`` to ``"<partitions - 1>"``, or ``"command"``."""
     digest: str
-    """Hexadecimal digits that stand for the session in keys and sets: 32 of a digest, 8 of what its partition follows from;
-    a jump command has no more than the 32."""
+    """Hexadecimal digits that stand for the session in keys and sets: 32 of a digest, then 8 from which its partition
+    follows; a jump command has the 32 only."""
     session: str
     """The session's name."""
 

@@ -16,7 +16,7 @@ from redis.retry import Retry
 from celery_inbox.element import Kind
 from celery_inbox.errors import StorageUnavailable
 from celery_inbox.store import replies
-from celery_inbox.store.connection import Server, client_options, storage_error, storage_errors
+from celery_inbox.store.connection import Server, client_options, repartitioning, storage_error, storage_errors
 from celery_inbox.store.keys import Address, inbox_prefix, partition_prefix
 from celery_inbox.store.moves import (
     LOOK_AT,
@@ -62,6 +62,8 @@ class RedisStore:
     Raises:
         StorageUnavailable: Any method, when Redis does not answer in ``socket_timeout``; the move may have happened.
         StorageFull: Any method, when Redis is out of memory; the move has not happened.
+        Repartitioning: Any method that changes a session, while sessions are moved; the move has not happened.
+        ConfigurationError: Any method that is about a session which another partition has by now.
     """
 
     def __init__(
@@ -114,14 +116,20 @@ class RedisStore:
         [answer] = self._ask(move, [pack(self._head(move, key), HEAD, move.arguments(**given))])
         return answer
 
-    def _of_inbox(self, name: str, /, **given: Any) -> Any:
-        return self._call(name, self.inbox_prefix, **given)
-
     def _call_all(self, name: str, partitions: Sequence[str], /, **given: Any) -> list[Any]:
         """Make the same call in many partitions: one round trip for all."""
         move = script(name)
         arguments = move.arguments(**given)
         return self._ask(move, [pack(self._head(move, self.prefix(one)), HEAD, arguments) for one in partitions])
+
+    def ask(self, name: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Make calls of one script, each in a partition and with arguments of its own: one round trip for all."""
+        move = script(name)
+        return self._ask(move, [pack(self._head(move, self.prefix(one)), HEAD, given) for one, given in calls])
+
+    def ask_inbox(self, name: str, /, **given: Any) -> Any:
+        """Call a script that is about the inbox as a whole."""
+        return self._call(name, self.inbox_prefix, **given)
 
     def _ask(self, move: Script, commands: Sequence[bytes], id: str | None = None) -> list[Any]:
         """Make calls in one round trip; the first error is raised."""
@@ -153,8 +161,14 @@ class RedisStore:
     # The moves.
 
     def register(self, partitions: int, serializer: str) -> tuple[int, str]:
-        """Record the layout unless it is recorded; the reply is what is recorded."""
-        recorded = self._of_inbox("register", partitions=partitions, serializer=serializer)
+        """Record the layout unless it is recorded; the reply is what is recorded.
+
+        Raises:
+            Repartitioning: Sessions are being moved to another number of partitions.
+        """
+        recorded = self.ask_inbox("register", partitions=partitions, serializer=serializer)
+        if recorded[2] is not None:
+            raise repartitioning()
         return int(recorded[0]), replies.text(recorded[1])
 
     def _sending(self, partition: str, messages: Sequence[Outgoing], now: int | None) -> bytes:
@@ -475,19 +489,19 @@ class RedisStore:
         """
         telling = {"worker": worker, "fixed": " ".join(fixed), "held": " ".join(held), "partitions": partitions}
         lease = self.terms.lease if bury else 0
-        return [replies.text(each) for each in self._of_inbox("share", now=_at(now), lease=lease, **telling)]
+        return [replies.text(each) for each in self.ask_inbox("share", now=_at(now), lease=lease, **telling)]
 
     def leave(self, worker: str) -> None:
         """Tell that a worker ends; its share is free at once."""
-        self._of_inbox("leave", worker=worker)
+        self.ask_inbox("leave", worker=worker)
 
     def prove(self, worker: str, now: int | None = None) -> None:
         """Record that a worker consumes."""
-        self._of_inbox("prove", now=_at(now), worker=worker)
+        self.ask_inbox("prove", now=_at(now), worker=worker)
 
     def workers(self, now: int | None = None) -> list[Serving]:
         """List the workers that tell that they live."""
-        found, at = self._of_inbox("workers", now=_at(now))
+        found, at = self.ask_inbox("workers", now=_at(now))
         return [replies.serving(reply) for reply in found if int(reply[1]) > int(at) - self.terms.lease]
 
     # Waking dispatchers.

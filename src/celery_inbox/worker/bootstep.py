@@ -11,7 +11,7 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 
 from celery_inbox.element import COMMAND, MESSAGE
-from celery_inbox.errors import ConfigurationError, StorageUnavailable
+from celery_inbox.errors import ConfigurationError, Repartitioning, StorageUnavailable
 from celery_inbox.observe import log, signals
 from celery_inbox.store.keys import COMMAND_PARTITION
 from celery_inbox.worker import registry
@@ -130,11 +130,11 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
         for found in self.served:
             try:
                 found.check()
+            except (ConfigurationError, Repartitioning) as error:
+                raise SystemExit(f"celery-inbox: {error}") from error
             except StorageUnavailable as error:
                 # Celery waits for a broker that is away at the start; so do we, in the dispatcher.
                 signals.dispatch_failed.send(sender=found, what="Redis", exception=error)
-            except ConfigurationError as error:
-                raise SystemExit(f"celery-inbox: {error}") from error
         slots = 1 if pool_name(worker.pool_cls) == "solo" else worker.concurrency
         shortcut = Shortcut(worker, slots)
         dispatchers = [

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from celery_inbox.errors import StorageUnavailable
+from celery_inbox.errors import Repartitioning, StorageUnavailable
 from celery_inbox.observe import signals
 from celery_inbox.store.moves import SHARES, Dispatch, Store
 from celery_inbox.worker.drain import tell_exhausted
@@ -75,6 +75,10 @@ class Dispatcher:
                 self.renew_share()
                 self.look()
                 self._sleep()
+            except Repartitioning as error:
+                # The number that this worker has may be another than the one that comes out of it.
+                self.inbox.check_again()
+                self._fail("Redis", error)
             except StorageUnavailable as error:
                 self._fail("Redis", error)
             except BrokerAway as error:

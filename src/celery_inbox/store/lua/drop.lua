@@ -8,7 +8,7 @@ local ticket  = ARGV[3]                  -- names this call: sent twice, it gets
 
 local AN_HOUR = 3600000
 
-work_when_full(keys)
+work_when_full(keys, session)
 local dropped = dropped_keys(KEYS[1], ticket)
 local known = redis.call('LLEN', dropped.waiting) + redis.call('LLEN', dropped.batch)
 if known > 0 then return known end

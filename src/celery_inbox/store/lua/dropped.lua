@@ -5,7 +5,7 @@ local keys   = partition_keys(KEYS[1])  -- partition
 local ticket = ARGV[1]                  -- of the drop
 local most   = tonumber(ARGV[2])        -- elements
 
-work_when_full(keys)
+write_when_full(keys)
 local dropped = dropped_keys(KEYS[1], ticket)
 local elements, room = read_page(dropped.batch, 0, most - 1, PAGE_BYTES)
 redis.call('LTRIM', dropped.batch, #elements, -1)

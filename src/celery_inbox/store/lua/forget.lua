@@ -11,7 +11,7 @@ local MOST_COMMANDS = 50
 local MOST_LETTERS = 500
 local AFTER_ALL_NAMES = '~'
 
-work_when_full(keys)
+work_when_full(keys, digest ~= '' and { digest = digest })
 local removed, dead = 0, 0
 
 local function forget(each)

@@ -10,7 +10,7 @@ local max_wait  = tonumber(ARGV[5])        -- ms
 local max_batch = tonumber(ARGV[6])
 local max_bytes = tonumber(ARGV[7])
 
-work_when_full(keys)
+work_when_full(keys, session)
 if redis.call('ZREM', keys.dead, id) == 0 then return 0 end
 local letter = dead_keys(KEYS[1], id)
 local name = redis.call('HGET', letter.info, 'session')

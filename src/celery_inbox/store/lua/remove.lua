@@ -11,7 +11,7 @@ local cursor    = tonumber(ARGV[6])        -- of the search so far, or 0
 
 local GONE = 'removed ' .. id
 
-work_when_full(keys)
+work_when_full(keys, session)
 local index, head, ahead = find(keys, session, id, cursor)
 if ahead then return { 2, ahead } end
 if not index then return { 0 } end

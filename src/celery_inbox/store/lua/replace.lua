@@ -14,7 +14,7 @@ local max_bytes         = tonumber(ARGV[8])
 local max_pending_bytes = tonumber(ARGV[9])
 local cursor            = tonumber(ARGV[10])       -- of the search so far, or 0
 
-work_when_full(keys)
+work_when_full(keys, session)
 local index, head, ahead = find(keys, session, id, cursor)
 if ahead then return { 2, ahead } end
 if not index then return { 0 } end

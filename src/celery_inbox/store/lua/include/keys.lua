@@ -1,7 +1,7 @@
 -- Every key, for nothing else builds keys: those of an inbox, of a partition, of a session in it, of a dead letter in it.
 local function inbox_keys(prefix)
   return {
-    config = prefix .. ':config',   -- hash: partitions, serializer
+    config = prefix .. ':config',   -- hash: partitions, serializer; moving, ticket, phase while sessions are moved
     workers = prefix .. ':workers', -- zset: worker -> when it told last that it lives
     serves = prefix .. ':serves',   -- hash: worker -> its partitions
     sharers = prefix .. ':sharers', -- set: workers among which the partitions are shared out
@@ -28,7 +28,8 @@ local function partition_keys(prefix)
     names = prefix .. ':names',         -- zset of commands: hash of the session's name .. digest
     corrupt = prefix .. ':corrupt',     -- list: quarantined elements
     counts = prefix .. ':counts',       -- hash: counters of promise 8
-    state = prefix .. ':state',         -- hash: wake_at, looked_at, grace_until, layout
+    state = prefix .. ':state',         -- hash: wake_at, looked_at, grace_until, layout, ticket
+    merged = prefix .. ':merged',       -- set: partitions whose counts were added, while sessions are moved
     wake = prefix .. ':wake',           -- channel: ms until something is due
   }
 end
@@ -44,6 +45,15 @@ local function session_keys(prefix, digest)
     rest = prefix .. ':rest:' .. digest,     -- no batch starts before; expires by itself
     pause = prefix .. ':pause:' .. digest,   -- end of the pause, or 0 for none
   }
+end
+
+-- A session's digest ends in the crc32 of its name, from which its partition follows.
+local function home_of(digest, partitions)
+  return string.format('%.0f', tonumber(string.sub(digest, -8), 16) % partitions)
+end
+
+local function at_home(keys, digest, partitions)
+  return home_of(digest, partitions) == keys.partition
 end
 
 local function dead_keys(prefix, id)
