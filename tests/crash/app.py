@@ -124,6 +124,9 @@ def handle(batch: Batch) -> None:
                 DEEDS[message.body["do"]](message.body)
 
 
+if (marks / "partitions").exists():
+    told["settings"]["partitions"] = int((marks / "partitions").read_text())
+
 chat = Inbox(app, "chat", **told["settings"])
 limited = Inbox(app, "limited", **told["settings"])
 
