@@ -45,14 +45,14 @@ def serves() -> str:
 
 def repartition(scene: Scene, old: int, new: int, kill_at: int = 0) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
-    environment = {
-        **os.environ,
-        "CRASH_SCENE": json.dumps(scene.told),
-        "KILL_AT": str(kill_at),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-    }
-    words = ["inbox", "repartition", str(old), str(new), "--inbox", "chat", "--yes", "--json"]
-    command = [sys.executable, "-m", "celery", "-A", "crash.mover", *words]
+    words = ("inbox", "repartition", str(old), str(new), "--inbox", "chat", "--yes", "--json")
+    return celery(scene, *words, KILL_AT=str(kill_at))
+
+
+def celery(scene: Scene, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = {"CRASH_SCENE": json.dumps(scene.told), "PYTHONPATH": str(Path(__file__).parents[1]), **environment}
+    command = [sys.executable, "-m", "celery", "-A", "crash.mover", "-b", scene.setup.app.conf.broker_url, *words]
+    environment = {**os.environ, **given}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -100,6 +100,9 @@ def test_sessions_survive_a_change_of_partitions(scene: Scene) -> None:
         with pytest.raises(Repartitioning) as meanwhile:
             scene.inbox.send("meanwhile", {}, id="mine")
         assert meanwhile.value.id == "mine"
+        worker = celery(scene, "worker", "-P", "solo", "--inbox", "chat=all")
+        assert worker.returncode != 0
+        assert "celery-inbox: sessions are being moved to another number of partitions" in worker.stderr
         other_target = repartition(scene, OLD, FEWER)
         assert other_target.returncode == 2
         assert f"inbox repartition {OLD} {MORE}" in other_target.stderr
@@ -109,6 +112,9 @@ def test_sessions_survive_a_change_of_partitions(scene: Scene) -> None:
         scene.inbox.check_again()
         with pytest.raises(ConfigurationError, match=f"{OLD}.*inbox repartition {MORE} {OLD}"):
             scene.inbox.check()
+        worker = celery(scene, "worker", "-P", "solo", "--inbox", "chat=all")
+        assert worker.returncode != 0
+        assert f"run: celery -A proj inbox repartition {MORE} {OLD}" in worker.stderr
         scene.deploy(MORE)
         scene.worker.restart()
         load.wait_for_handled(20, SOON)

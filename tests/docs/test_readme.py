@@ -221,7 +221,9 @@ def test_the_users_rights_cover_every_command_of_the_scripts() -> None:
 
 def rights_to_repartition() -> list[str]:
     """The rules that the docs add for as long as sessions are moved."""
-    return re.findall(r"^ACL SETUSER inbox ((?:\+\w+ ?)+)$", OPERATIONS.read_text(), re.MULTILINE)[0].split()
+    line = re.search(r"^ACL SETUSER inbox ((?:\+\w+ ?)+)$", OPERATIONS.read_text(), re.MULTILINE)
+    assert line is not None
+    return line[1].split()
 
 
 def test_sessions_are_moved_with_the_rights_for_it(own_url: str) -> None:
