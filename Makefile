@@ -6,10 +6,13 @@ LOWEST := .venv-lowest
 SPEED ?= 60
 SECONDS ?= 120
 MINUTES ?= 5
+DEPTH ?= 8
+FAULTS ?= 2
+STEERED ?= 1
 FILE ?= demo/data/ubuntu-irc-2008-04-27.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak servers lowest matrix outages
+.PHONY: help demo test check bench soak servers lowest matrix outages limits model mutants
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,17 +37,26 @@ outages: $(VENV)/.installed-dev servers ## Run the outages and deploys in full l
 servers: ## Install the servers that the tests start, if they are missing
 	@.ci/servers
 
+limits: $(VENV)/.installed-dev ## Go to the limits: 100,000 messages, 200,000 sessions, bodies of 50 MB; half an hour
+	@LIMITS=full $(VENV)/bin/python -m pytest tests/limits tests/integration/test_limits.py --timeout 3600 -s $(ARGS)
+
 check: $(VENV)/.installed-dev ## Look at the code without running it: style, types, imports
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
-bench: $(VENV)/.installed-dev ## Measure the cost of a send beside its peers
-	@$(VENV)/bin/python -m benchmarks
+bench: $(VENV)/.installed-bench ## Measure beside plain Celery and celery-batches: PARTS="send drain live" ARGS="--docs"
+	@$(VENV)/bin/python -m benchmarks $(PARTS) $(ARGS)
 
 soak: $(VENV)/.installed-dev ## Random load and random faults on both brokers, judged each minute: MINUTES=60 SEED=...
 	@PYTHONPATH=tests $(VENV)/bin/python -m soak --minutes "$(MINUTES)" --seed "$(SEED)"
+
+model: $(VENV)/.installed-dev ## Walk all histories of small inboxes: DEPTH=8 FAULTS=2 STEERED=1 CASE="in line"
+	@cd tests && ../$(VENV)/bin/python -m model --depth $(DEPTH) --faults $(FAULTS) --steered $(STEERED) $(if $(CASE),--case "$(CASE)")
+
+mutants: $(VENV)/.installed-dev ## Break a copy of the library on purpose and see who notices: ONLY="words"
+	@$(VENV)/bin/python -m mutants --only "$(ONLY)"
 
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
 	@echo "installing celery-inbox[$*] into $(VENV)"

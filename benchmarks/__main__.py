@@ -1,49 +1,46 @@
-"""``make bench``: start a server, measure, print a table, write ``out/bench/send.json``."""
+"""``make bench``: start servers, measure, print tables, write figures and pictures."""
 
 from __future__ import annotations
 
 import json
-import platform
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import send
-from benchmarks.clock import Cost
-from celery_inbox.embedded import Server
+from benchmarks import document, drain, live, machine, pictures, send
+from benchmarks.sheet import Sheet
 
-TARGETS = {"inbox.send()": 4, "inbox.send_many(100)": 40}
-"""How many times cheaper than ``task.delay()`` the contract wants them."""
-
-
-def table(costs: list[Cost]) -> Table:
-    """Costs with their ratio to the first."""
-    peer = costs[0]
-    drawn = Table(title=f"Producer's cost of one message, median (Python {platform.python_version()})")
-    for heading in ("", "CPU µs", "least to most", "wall µs", f"cheaper than {peer.name}", "wanted"):
-        drawn.add_column(heading, justify="left" if not heading else "right")
-    for cost in costs:
-        low, high = cost.cpu_spread
-        wanted = f"{TARGETS[cost.name]} x" if cost.name in TARGETS else ""
-        ratio = f"{cost.cheaper:.1f} x"
-        drawn.add_row(cost.name, f"{cost.cpu:.1f}", f"{low:.1f} to {high:.1f}", f"{cost.wall:.1f}", ratio, wanted)
-    return drawn
+PARTS: dict[str, Callable[[int], Sheet]] = {"send": send.run, "drain": drain.run, "live": live.run}
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @click.command()
-@click.option("--rounds", default=9, help="Rounds, each with every subject in turn.")
-@click.option("--runs", default=1000, help="Messages of each subject in a round.")
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds, each with every peer.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("out/bench"), help="Where the figures go.")
-def main(rounds: int, runs: int, out: Path) -> None:
-    """Measure what a producer pays."""
-    with Server() as server:
-        costs = send.run(server.url, rounds, runs)
-    Console(width=110).print(table(costs))
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "send.json").write_text(json.dumps([asdict(cost) for cost in costs], indent=2) + "\n")
+@click.option("--docs", is_flag=True, help="Put tables and pictures into docs/benchmarks.md.")
+def main(parts: tuple[str, ...], rounds: int, out: Path, docs: bool) -> None:
+    """Measure celery-inbox beside its peers: all PARTS, or those that are named."""
+    console = Console(width=150)
+    shown = DOCS / "benchmarks" if docs else out
+    for folder in (out, shown):
+        folder.mkdir(parents=True, exist_ok=True)
+    described = machine.describe()
+    (out / "machine.json").write_text(json.dumps(described, indent=2) + "\n")
+    if docs:
+        lines = [f"| {name} | {what} |" for name, what in described.items()]
+        document.put(DOCS / "benchmarks.md", "machine", "\n".join(["| | |", "| --- | --- |", *lines]))
+    for part in parts or PARTS:
+        sheet = PARTS[part](rounds)
+        console.print(sheet.table())
+        sheet.write(out)
+        names = pictures.draw(sheet, shown)
+        if docs:
+            titles = [bars.title for bars in sheet.bars]
+            drawn = [document.picture(name, title) for name, title in zip(names, titles, strict=True)]
+            document.put(DOCS / "benchmarks.md", part, "\n\n".join([f"{sheet.title}.", sheet.markdown(), *drawn]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import redis
 from celery import Celery
 
 from benchmarks.clock import Cost, Subject, measure
+from benchmarks.sheet import Bars, Sheet
 from celery_inbox import Inbox
+from celery_inbox.embedded import Server
 
 BODY = {"text": "the build is green again, shall we go on?", "from": 4211}
 SESSIONS = 1000
@@ -38,7 +40,32 @@ def subjects(url: str) -> list[Subject]:
     ]
 
 
-def run(url: str, rounds: int, runs: int) -> list[Cost]:
+TARGETS = {"inbox.send()": 4, f"inbox.send_many({MANY})": 40}
+"""How many times cheaper than ``task.delay()`` the contract wants them."""
+RUNS = 1000
+"""Messages of each subject in a round."""
+HEADINGS = ("", "CPU µs", "least to most", "wall µs", "cheaper than task.delay()", "wanted")
+
+
+def row(cost: Cost) -> list[str]:
+    low, high = cost.cpu_spread
+    wanted = f"{TARGETS[cost.name]} x" if cost.name in TARGETS else ""
+    figures = (f"{cost.cpu:.1f}", f"{low:.1f} to {high:.1f}", f"{cost.wall:.1f}", f"{cost.cheaper:.1f} x")
+    return [cost.name, *figures, wanted]
+
+
+def run(rounds: int) -> Sheet:
     """Measure on an empty server."""
-    redis.Redis.from_url(url).flushall()
-    return measure(subjects(url), rounds, runs)
+    with Server() as server:
+        costs = measure(subjects(server.url), rounds, RUNS)
+    title = "A producer's processor time for a message"
+    drawn = Bars(
+        title,
+        "µs",
+        [cost.name for cost in costs],
+        {"processor time": [cost.cpu for cost in costs]},
+        {"processor time": [cost.cpu_spread for cost in costs]},
+    )
+    return Sheet(
+        "send", f"{title}; medians of {rounds} rounds", HEADINGS, [row(cost) for cost in costs], costs, [drawn]
+    )

@@ -8,6 +8,7 @@ from celery_inbox.errors import (
     InvalidSession,
     LeaseLost,
     MessageTooLarge,
+    Repartitioning,
     StorageFull,
     StorageUnavailable,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Message",
     "MessageTooLarge",
     "Receipt",
+    "Repartitioning",
     "SessionInfo",
     "SessionView",
     "Settings",

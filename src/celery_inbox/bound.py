@@ -16,12 +16,12 @@ from celery_inbox.element import COMMAND, MESSAGE, Codec, Kind
 from celery_inbox.errors import ConfigurationError
 from celery_inbox.observe import signals
 from celery_inbox.settings import Settings, check_known, check_name, resolve
-from celery_inbox.store.keys import COMMAND_PARTITION, partition_of_batch
-from celery_inbox.store.moves import Store, Terms
+from celery_inbox.store.keys import COMMAND_PARTITION, partition_of_letter
+from celery_inbox.store.moves import MOST_EVICTED, Store, Terms
 from celery_inbox.store.place import redis_url, refuse_cluster
 from celery_inbox.store.redis import RedisStore
 from celery_inbox.store.server import product
-from celery_inbox.worker import bootstep, registry
+from celery_inbox.worker import bootstep, full, registry
 from celery_inbox.worker.outcome import check_options
 from celery_inbox.worker.partitions import all_partitions
 from celery_inbox.worker.task import HandlerTask
@@ -78,6 +78,7 @@ class BoundInbox:
     def _attach_to(self, app: Any) -> None:
         registry.enlist(app, self)
         app.steps["worker"].add(bootstep.InboxStep)
+        app.steps["consumer"].add(full.TakeKicks)
 
     def __str__(self) -> str:
         return f"inbox {self.name}"
@@ -217,24 +218,27 @@ class BoundInbox:
         return [*all_partitions(self.settings.partitions), COMMAND_PARTITION]
 
     def evict_dead(self) -> tuple[str, ...]:
-        """Delete the oldest dead letters beyond ``max_dead``; their ids are the reply."""
+        """Delete the oldest dead letters beyond ``max_dead``, up to a number; their ids are the reply."""
         store, names = self.store, self.partition_names()
         counts = {name: depth.letters for name, depth in zip(names, store.stats(names), strict=True)}
-        excess = sum(counts.values()) - self.settings.max_dead
+        excess = min(sum(counts.values()) - self.settings.max_dead, MOST_EVICTED)
         if excess <= 0:
             return ()
         letters = [letter for name in names if counts[name] for letter in store.letters(name, 0, excess - 1)]
         letters.sort(key=lambda letter: (letter.at, letter.id))
-        oldest = [letter.id for letter in letters[:excess]]
-        for id in oldest:
-            store.purge(partition_of_batch(id), id, evicted=True)
-        return tuple(oldest)
+        oldest = letters[:excess]
+        for letter in oldest:
+            store.purge(
+                partition_of_letter(letter.id, letter.session, self.settings.partitions), letter.id, evicted=True
+            )
+        return tuple(letter.id for letter in oldest)
 
     def check(self) -> None:
         """Compare settings and server with what this inbox needs; once per process, before the first write.
 
         Raises:
             ConfigurationError: Partitions or serializer differ from what Redis has recorded, or Redis may evict keys.
+            Repartitioning: Sessions are being moved to another number of partitions.
             StorageUnavailable: Redis did not answer.
         """
         if self._checked or self.in_process:
@@ -243,7 +247,9 @@ class BoundInbox:
         partitions, serializer = store.register(settings.partitions, settings.serializer)
         if partitions != settings.partitions:
             raise ConfigurationError(
-                f"{self} is set to partitions={settings.partitions}, Redis has recorded {partitions}: set that number"
+                f"{self} is set to partitions={settings.partitions}, Redis has recorded {partitions}: set that number, "
+                "or stop all workers of the inbox and run: "
+                f"celery -A proj inbox repartition {partitions} {settings.partitions}"
             )
         if serializer != settings.serializer:
             raise ConfigurationError(
@@ -260,6 +266,10 @@ class BoundInbox:
             found, oldest = (".".join(map(str, version)) for version in (server.version, OLDEST_REDIS))
             raise ConfigurationError(f"Redis has version {found}, at least {oldest} is needed: upgrade it")
         self._checked = True
+
+    def check_again(self) -> None:
+        """Compare once more before the next write: what was recorded is being changed."""
+        self._checked = False
 
     def _moved(self) -> None:
         """A session was moved: what serves this inbox in this process hears of it as a dispatcher would."""

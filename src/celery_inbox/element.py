@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from json import encoder as json_encoder
+from json import scanner as json_scanner
+from math import isfinite
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
@@ -94,14 +96,19 @@ def unpack(element: bytes) -> tuple[Header, bytes]:
         NewerElement: The version is not ours.
         CorruptElement: There is no header to read.
     """
+    (_, kind, flags, at, size, key, id, _), payload = words(element)
+    return Header(kind, flags, int(at), int(size), key, id), payload  # type: ignore[arg-type]
+
+
+def words(element: bytes) -> tuple[list[str], bytes]:
+    """Split an element into the words of its header and its payload; raises as ``unpack``."""
+    header = HEADER.match(element)
+    if header:
+        return header[0].decode("ascii").split(" "), element[header.end() :]
     version = ANY_VERSION.match(element)
     if version and int(version[1]) != VERSION:
         raise NewerElement(version[1].decode())
-    header = HEADER.match(element)
-    if not header:
-        raise CorruptElement
-    kind, flags, at, size, key, id = header[0].decode("ascii").split(" ")[1:7]
-    return Header(kind, flags, int(at), int(size), key, id), element[header.end() :]  # type: ignore[arg-type]
+    raise CorruptElement
 
 
 def encode_id(id: str) -> str:
@@ -168,20 +175,31 @@ class Codec:
             InvalidMessage: It cannot be encoded, or would not come back equal.
             MessageTooLarge: The result passes ``max_message_bytes``.
         """
-        if headers and not isinstance(headers, dict):
+        if headers is not None and not isinstance(headers, dict):
             raise InvalidMessage(f"headers are a dict, not {type(headers).__name__}")
         value = [headers, body] if headers else body
-        try:
-            encoded = self._dump(value)
-            faithful = self._is_plain(value) or self._load(encoded) == value
-        except Exception as error:
-            raise InvalidMessage(f"the body cannot be sent with serializer {self.serializer!r}: {error}") from error
-        if not faithful:
-            fault = unfaithful(value) or "it changes on the way"
-            raise InvalidMessage(f"the body would not come back equal from serializer {self.serializer!r}: {fault}")
+        encoded, fault = self._encoded(value)
+        # Raised out here, for the errors of serializers quote what they were given.
+        if fault is not None:
+            raise InvalidMessage(fault)
         if len(encoded) > self.max_bytes:
             raise MessageTooLarge(len(encoded), self.max_bytes)
         return encoded
+
+    def _encoded(self, value: Any) -> tuple[bytes, str | None]:
+        """The value encoded, and why it cannot be sent so; no text of the value is in that."""
+        try:
+            encoded = self._dump(value)
+        except Exception as error:
+            fault = unfaithful(value) or (str(error) if self.serializer == "json" else type(error).__name__)
+            return b"", f"the body cannot be sent with serializer {self.serializer!r}: {fault}"
+        try:
+            if self._is_plain(value, encoded) or self._load(encoded) == value:
+                return encoded, None
+            fault = unfaithful(value) or "it changes on the way"
+        except Exception as error:
+            fault = f"what it becomes cannot be read ({type(error).__name__})"
+        return b"", f"the body would not come back equal from serializer {self.serializer!r}: {fault}"
 
     def decode(self, element: bytes) -> Message:
         """Read an element back.
@@ -190,29 +208,37 @@ class Codec:
             NewerElement: The version is not ours.
             CorruptElement: The bytes cannot be read.
         """
-        header, payload = unpack(element)
+        (_, _, flags, at, _, _, id, _), payload = words(element)
         try:
             value = self._load(payload)
-            headers, body = value if "h" in header.flags else ({}, value)
-            return Message(decode_id(header.id), body, header.at, header.active, headers)
+            headers, body = value if "h" in flags else ({}, value)
+            return Message(decode_id(id), body, int(at), "a" in flags, headers)
         except Exception as error:
             raise CorruptElement(str(error)) from error
 
 
+TYPE = "__type__"
+"""Stands in every value for which kombu's JSON has a type of its own."""
 FLAT = frozenset((str, int, bool, type(None)))
+SURROGATE = b"\\ud"
+"""Begins what JSON makes of a surrogate."""
+SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+SURROGATES_JOIN = "two lone surrogates in its text become one character: pass text that UTF-8 can store"
 
 
-def is_flat(value: Any) -> bool:
+def is_flat(value: Any, encoded: bytes) -> bool:
     """Is it text, or a dict of text to text, numbers and the like? JSON returns these as they were, no need to look."""
+    if SURROGATE in encoded:
+        return False
     if type(value) is dict:
         for key, item in value.items():
             if type(key) is not str or type(item) not in FLAT:
                 return False
-        return "__type__" not in value
+        return TYPE not in value
     return type(value) in FLAT
 
 
-def never(_: Any) -> bool:
+def never(_: Any, __: bytes) -> bool:
     """What other serializers change is not known here."""
     return False
 
@@ -232,6 +258,7 @@ def plain_json() -> tuple[Dump, Load]:
     """Kombu's JSON with its types, without building an encoder and a decoder for every message."""
     encode = encode_of(JSONEncoder(allow_nan=False))
     decode = json.JSONDecoder(object_hook=object_hook).decode
+    scan = json_scanner.make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # typed as C has it, not as json does
 
     def dump(value: Any) -> bytes:
         text = encode(value)
@@ -239,7 +266,18 @@ def plain_json() -> tuple[Dump, Load]:
             raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
         return text.encode()
 
-    return dump, lambda payload: decode(payload.decode())
+    def load(payload: bytes) -> Any:
+        text = payload.decode()
+        if TYPE in text:
+            return decode(text)
+        try:
+            value, end = scan(text, 0)
+        except StopIteration:
+            end = -1
+        # What has spaces around it, or is none, is for the decoder to judge.
+        return value if end == len(text) else decode(text)
+
+    return dump, load
 
 
 def depth(value: Any) -> int:
@@ -266,16 +304,33 @@ def registered(serializer: str) -> tuple[Dump, Load]:
 
 
 def unfaithful(value: Any) -> str | None:
-    """Say which part of a value a serializer changed on the way, as far as the usual suspects tell."""
-    if isinstance(value, dict):
-        for key, item in value.items():
+    """Say what a serializer changed on the way, as far as the usual suspects tell; no text of the value is in it."""
+    return next((fault for part in parts(value) if (fault := fault_of(part))), None)
+
+
+def parts(value: Any) -> Iterator[Any]:
+    """A value and all that lies in it, each list and dict once, for one may hold itself."""
+    seen: set[int] = set()
+    level = [value]
+    while level:
+        yield from level
+        holders = [each for each in level if isinstance(each, (dict, list)) and id(each) not in seen]
+        seen.update(map(id, holders))
+        level = [item for each in holders for item in (each.values() if isinstance(each, dict) else each)]
+
+
+def fault_of(part: Any) -> str | None:
+    """What is wrong with a part itself, whatever lies in it."""
+    if isinstance(part, dict):
+        for key in part:
             if not isinstance(key, str):
-                return f"the key {key!r:.40} is {type(key).__name__}, which becomes text: pass str(key)"
-            fault = unfaithful(item)
-            if fault:
-                return fault
-    elif isinstance(value, list):
-        return next((fault for item in value if (fault := unfaithful(item))), None)
-    elif isinstance(value, (tuple, set, frozenset)):
-        return f"a {type(value).__name__} becomes a list: pass list(value)"
+                return f"a key is {type(key).__name__}, which becomes text: pass str(key)"
+            if SURROGATE_PAIR.search(key):
+                return SURROGATES_JOIN
+    elif isinstance(part, (tuple, set, frozenset)):
+        return f"a {type(part).__name__} becomes a list: pass list(value)"
+    elif isinstance(part, float) and not isfinite(part):
+        return f"JSON has no {part}: pass None or text"
+    elif isinstance(part, str) and SURROGATE_PAIR.search(part):
+        return SURROGATES_JOIN
     return None

@@ -7,7 +7,8 @@ InboxError
 │   └── MessageTooLarge   the encoded body passes ``max_message_bytes``
 ├── InboxFull             the session holds ``max_pending`` messages already
 ├── StorageUnavailable    Redis did not answer; carries the id to send again with
-│   └── StorageFull       Redis has no memory left
+│   ├── StorageFull       Redis has no memory left
+│   └── Repartitioning    sessions are being moved to another number of partitions
 └── LeaseLost             the batch belongs to another worker by now
 """
 
@@ -81,16 +82,26 @@ class StorageUnavailable(InboxError):
         id: Send again with this id and the message is stored once, whatever happened to this call. None where the call
             was not ``send``.
         ids: The same after ``send_many``, one per message.
+        is_final: True when Redis did answer, and would answer the same each time: what lies at its keys is not ours.
     """
 
     def __init__(self, reason: str, id: str | None = None) -> None:
         super().__init__(reason)
         self.id = id
         self.ids: list[str] = []
+        self.is_final = False
 
 
 class StorageFull(StorageUnavailable):
     """Redis refused the write because it has reached ``maxmemory``; nothing was stored."""
+
+
+class Repartitioning(StorageUnavailable):
+    """Sessions are being moved to another number of partitions; nothing was stored.
+
+    Send again with the id when it is over. A ``send_many`` that it interrupts may have stored some; with its
+    ``ids`` each is stored once.
+    """
 
 
 class LeaseLost(InboxError):

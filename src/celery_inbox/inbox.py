@@ -11,7 +11,7 @@ from celery_inbox.message import DeadLetter, Message, SessionInfo, SessionView, 
 from celery_inbox.observe import signals
 from celery_inbox.sender import Sender
 from celery_inbox.settings import ms
-from celery_inbox.store.keys import COMMAND_PARTITION, Address, address, command_address, partition_of_batch
+from celery_inbox.store.keys import COMMAND_PARTITION, Address, address, command_address, partition_of_letter
 from celery_inbox.store.moves import LATENESS, LOOK_AT, NEVER, SIZES, Letter, Outgoing
 from celery_inbox.worker.identity import token
 
@@ -243,6 +243,7 @@ class Inbox(Sender):
             dead_letters=sum(depth.letters for depth in depths),
             ids_evicted=counts.get("ids_evicted", 0),
             dead_evicted=counts.get("dead_evicted", 0),
+            corrupt_evicted=counts.get("corrupt_evicted", 0),
             newer=counts.get("newer", 0),
             oldest_due_at=min(oldest, default=None),
             lateness=histogram("lateness", LATENESS, counts),
@@ -261,8 +262,7 @@ class Inbox(Sender):
         letters = [
             letter
             for partition in self.partition_names()
-            for letter in self.store.letters(partition, 0, most - 1 if session is None else -1)
-            if session in (None, letter.session)
+            for letter in self.store.letters(partition, 0, most - 1 if session is None else -1, session or "")
         ]
         letters.sort(key=lambda letter: (letter.at, letter.id))
         return [self._dead_letter(letter) for letter in letters[:most]]
@@ -298,14 +298,17 @@ class Inbox(Sender):
         Returns:
             Messages deleted; 0 when it is gone already.
         """
-        deleted = self.store.purge(partition_of_batch(letter.id), letter.id)
+        deleted = self.store.purge(self._partition_of(letter), letter.id)
         signals.purged.send(sender=self, session=letter.session, batch_id=letter.id, messages=deleted)
         return deleted
 
     def _place_of(self, letter: DeadLetter) -> Address:
-        if partition_of_batch(letter.id) == COMMAND_PARTITION:
+        if self._partition_of(letter) == COMMAND_PARTITION:
             return command_address(letter.session, encode_id(letter.messages[0].id))
         return self._address(letter.session)
+
+    def _partition_of(self, letter: DeadLetter) -> str:
+        return partition_of_letter(letter.id, letter.session, self._rules.partitions)
 
 
 ENDS = ("handled", "dead", "dropped", "removed", "cancelled", "quarantined")

@@ -271,6 +271,8 @@ class Stats:
     """Ids forgotten before their time, because a session passed ``max_ids``."""
     dead_evicted: int
     """Messages of dead letters that were removed, because the inbox passed ``max_dead``."""
+    corrupt_evicted: int
+    """Quarantined elements that were removed, because a partition keeps the latest 1,000."""
     newer: int
     """Times that an element of a later version was met and left in place."""
     oldest_due_at: int | None

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from celery_inbox.bound import BoundInbox
 from celery_inbox.element import COMMAND, MESSAGE, decode_id, encode_id
-from celery_inbox.errors import ConfigurationError, InboxFull, StorageUnavailable
+from celery_inbox.errors import InboxFull, StorageUnavailable
 from celery_inbox.message import Receipt
 from celery_inbox.observe import signals
 from celery_inbox.settings import check_waits, ms
+from celery_inbox.store.connection import moved, repartitioning
 from celery_inbox.store.keys import Address, address, command_address, digest_of
 from celery_inbox.store.moves import Outgoing, Sent
 from celery_inbox.worker.identity import token
@@ -59,6 +60,7 @@ class Sender(BoundInbox):
         Raises:
             InvalidSession, InvalidMessage, MessageTooLarge, InboxFull, StorageFull, ConfigurationError:
                 Nothing was stored.
+            Repartitioning: Sessions are being moved and nothing was stored; send again with the error's ``id``.
             StorageUnavailable: Redis did not answer within ``socket_timeout``; send again with the error's ``id``.
         """
         message = self._outgoing(session, body, id, headers, active, flush)
@@ -102,7 +104,7 @@ class Sender(BoundInbox):
         Raises:
             InvalidSession, InvalidMessage, MessageTooLarge, ConfigurationError: Nothing was stored.
             InboxFull: Sessions without room refused theirs; the error's ``receipts`` has None for these.
-            StorageUnavailable: Redis did not answer and some may be stored; send again with the error's ``ids``.
+            StorageUnavailable, Repartitioning: Some may be stored; send again with the error's ``ids``.
         """
         outgoing = [self._outgoing(*message) for message in messages]
         if not outgoing:
@@ -110,22 +112,27 @@ class Sender(BoundInbox):
         try:
             self.check()
             replies = self.store.send_many(outgoing)
+            receipts, full = self._receipts(outgoing, replies)
         except StorageUnavailable as error:
             error.ids = [decode_id(message.id) for message in outgoing]
             raise
-        receipts: list[Receipt | None] = []
-        full: InboxFull | None = None
-        for message, sent in zip(outgoing, replies, strict=True):
-            try:
-                receipts.append(self._receipt(message, sent))
-            except InboxFull as error:
-                full = full or error
-                receipts.append(None)
         self._moved()
         if full is not None:
             full.receipts = receipts
             raise full
         return [receipt for receipt in receipts if receipt is not None]
+
+    def _receipts(self, messages: list[Outgoing], replies: list[Sent]) -> tuple[list[Receipt | None], InboxFull | None]:
+        """One per message, None for those without room; and the first error that says so."""
+        receipts: list[Receipt | None] = []
+        full: InboxFull | None = None
+        for message, sent in zip(messages, replies, strict=True):
+            try:
+                receipts.append(self._receipt(message, sent))
+            except InboxFull as error:
+                full = full or error
+                receipts.append(None)
+        return receipts, full
 
     def send_command(
         self, session: str, body: Any, *, id: str | None = None, headers: dict[str, Any] | None = None
@@ -235,10 +242,8 @@ class Sender(BoundInbox):
             settings = self.settings
             raise InboxFull(sent.waiting, sent.waiting_bytes, settings.max_pending, settings.max_pending_bytes)
         if sent.status == "moved":
-            raise ConfigurationError(
-                f"{self} was repartitioned to {sent.waiting} partitions, "
-                f"this process has {self.settings.partitions}: set inbox_partitions and restart it"
-            )
+            self.check_again()
+            raise moved(sent.waiting) if sent.waiting else repartitioning(decode_id(message.id))
         status: Any = sent.status
         if message.kind == COMMAND and status == "accepted":
             status = "command"

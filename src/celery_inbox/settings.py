@@ -13,6 +13,7 @@ from celery_inbox.errors import ConfigurationError
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 PREFIX = "inbox_"
 DAY = 86_400.0
+MOST_PARTITIONS = 4096
 
 Predicate: TypeAlias = Callable[[Any], bool]
 
@@ -128,7 +129,7 @@ RANGES: list[tuple[str, float, float]] = [
     ("dispatch_interval", 0.01, DAY),
     ("max_run", 1, DAY * 30),
     ("max_dead", 1, 10_000_000),
-    ("partitions", 1, 4096),
+    ("partitions", 1, MOST_PARTITIONS),
     ("active_window", 0, DAY * 365),
     ("min_interval", 0, DAY * 30),
     ("socket_timeout", 0.05, 600),

@@ -19,6 +19,7 @@ from store.test_redis_calls import (
     test_sends_wake_a_dispatcher_that_would_look_too_late,
     test_without_now_the_server_s_clock_decides,
 )
+from store.test_repartition import Town, test_a_session_goes_on_where_it_was, town
 from waiting import wait_until
 
 __all__ = [
@@ -27,14 +28,18 @@ __all__ = [
     "test_many_asends_at_once",
     "test_sends_wake_a_dispatcher_that_would_look_too_late",
     "test_without_now_the_server_s_clock_decides",
+    "town",
 ]
 
 PARTITIONS = [str(number) for number in range(32)]
+OF_REPARTITIONS = {
+    "clear", "clear_rest", "freeze", "merge", "pack", "pack_rest", "place", "place_generated",
+    "repartition_begin", "repartition_end", "repartition_phase", "thaw",
+}  # fmt: skip
 
 
-@pytest.fixture
-def called(redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Names of the scripts that the store has called."""
+def watched(redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of the scripts that the store calls from now on."""
     names = {script(name).sha.encode(): name for name in moves()}
     found: set[str] = set()
     exchange = redis_store.link.exchange
@@ -47,10 +52,11 @@ def called(redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> set[str]
     return found
 
 
-def test_every_script_runs(redis_scene: Scene, called: set[str]) -> None:
+def test_every_script_runs(redis_scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session's life with everything that can be done to it."""
     store = redis_scene.store
     assert isinstance(store, RedisStore)
+    called = watched(store, monkeypatch)
     assert store.register(1, "json") == (1, "json")
     assert store.share("w", [], [], 1, now=redis_scene.now) == ["0"]
     store.prove("w", redis_scene.now)
@@ -91,7 +97,16 @@ def test_every_script_runs(redis_scene: Scene, called: set[str]) -> None:
     redis_scene.stop()
     assert redis_scene.stats().counts["handled"] == 1
     store.leave("w")
-    assert called == set(moves())
+    assert called == set(moves()) - OF_REPARTITIONS
+
+
+def test_a_repartition_carries_sessions_from_node_to_node(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With all that repartitions call."""
+    called = watched(town.store, monkeypatch)
+    fewer = town.partitions
+    test_a_session_goes_on_where_it_was(town)
+    town.repartition(fewer)
+    assert called >= OF_REPARTITIONS
 
 
 @pytest.mark.settings(partitions=32)

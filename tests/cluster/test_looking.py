@@ -70,7 +70,7 @@ def test_check_looks_at_every_node(three_nodes: Cluster) -> None:
 def test_the_least_rights_suffice_on_a_cluster(three_nodes: Cluster) -> None:
     """Those of the documentation and what it adds for a cluster."""
     text = OPERATIONS.read_text()
-    (rights,) = (line for line in text.splitlines() if line.startswith("ACL SETUSER inbox "))
+    (rights,) = (line for line in text.splitlines() if line.startswith("ACL SETUSER inbox on "))
     more = next(line for line in text.splitlines() if line.startswith("A cluster's user needs also "))
     words = [*rights.split(), *(word for word in more.replace("`", " ").split() if word.startswith("+"))]
     words = [word.replace("~celery-inbox:", "~looking-*:").replace("&celery-inbox:", "&looking-*:") for word in words]

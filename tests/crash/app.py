@@ -39,6 +39,24 @@ def fail(body: dict[str, Any]) -> None:
     raise RuntimeError("asked to fail")
 
 
+class Unspeakable(Exception):
+    """Has neither a text nor a representation."""
+
+    def __str__(self) -> str:
+        raise TypeError("no text")
+
+    __repr__ = __str__
+
+
+def fail_unspeakably(body: dict[str, Any]) -> None:
+    raise Unspeakable
+
+
+def fail_beyond_utf8(body: dict[str, Any]) -> None:
+    """As with the name of a file that is not in UTF-8."""
+    raise OSError("no such file: \udcff")
+
+
 def leave(body: dict[str, Any]) -> None:
     sys.exit(1)
 
@@ -84,7 +102,8 @@ def hang(body: dict[str, Any]) -> None:
 DEEDS = {
     deed.__name__: deed
     for deed in (
-        fail, leave, run_out_of_memory, interrupt, drop_dead, kill_itself, wait, ignore_the_soft_limit, hang,
+        fail, fail_unspeakably, fail_beyond_utf8, leave, run_out_of_memory, interrupt, drop_dead, kill_itself, wait,
+        ignore_the_soft_limit, hang,
     )
 }  # fmt: skip
 
@@ -104,6 +123,9 @@ def handle(batch: Batch) -> None:
             if "do" in message.body and is_asked_for(message.body, batch.attempt):
                 DEEDS[message.body["do"]](message.body)
 
+
+if (marks / "partitions").exists():
+    told["settings"]["partitions"] = int((marks / "partitions").read_text())
 
 chat = Inbox(app, "chat", **told["settings"])
 limited = Inbox(app, "limited", **told["settings"])

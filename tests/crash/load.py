@@ -4,7 +4,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from celery_inbox import StorageUnavailable
+from celery_inbox import ConfigurationError, StorageUnavailable
 from crash.scene import Scene
 from waiting import wait_until
 
@@ -71,8 +71,9 @@ class Load:
         while True:
             try:
                 self.scene.send(session, id=id)
-            except StorageUnavailable as error:
-                self.refused += error.id == id
+            except (StorageUnavailable, ConfigurationError) as error:
+                # Senders with an old number of partitions are told so until they are restarted.
+                self.refused += not isinstance(error, StorageUnavailable) or error.id == id
                 self._ending.wait(self.PAUSE)
                 if self._ending.is_set():
                     return

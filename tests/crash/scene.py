@@ -59,20 +59,33 @@ class Scene:
         self.history = History(told["history"])
         self.marks = Path(told["marks"])
         self.points = Points(self.marks)
-        settings = told["settings"] if redis_url is None else {**told["settings"], "redis_url": redis_url}
-        self.app = Celery("sender", broker=setup.app.conf.broker_url, set_as_current=False)
-        self.inbox = Inbox(self.app, name, **settings)
-        self.inbox.handler(name=f"{name}.reply")(elsewhere)
-        self.inbox.command_handler(name=f"{name}.command")(elsewhere)
+        self.name = name
+        self.settings = told["settings"] if redis_url is None else {**told["settings"], "redis_url": redis_url}
+        self._bind()
         self.data: Any = link(told["settings"]["redis_url"], SOON).client
-
-    def close(self) -> None:
-        self.data.close()
 
     @cached_property
     def broker(self) -> Redis:
-        """A client of the broker, for tests that choose Redis."""
+        """The broker, when it is Redis."""
         return Redis.from_url(self.setup.app.conf.broker_url)
+
+    def _bind(self) -> None:
+        self.app = Celery("sender", broker=self.setup.app.conf.broker_url, set_as_current=False)
+        inbox = Inbox(self.app, self.name, **self.settings)
+        inbox.handler(name=f"{self.name}.reply")(elsewhere)
+        inbox.command_handler(name=f"{self.name}.command")(elsewhere)
+        self.inbox = inbox
+
+    def deploy(self, partitions: int) -> None:
+        """Restart the senders with another number of partitions; workers have it when they start next."""
+        (self.marks / "partitions").write_text(str(partitions))
+        self.settings = {**self.settings, "partitions": partitions}
+        self._bind()
+
+    def close(self) -> None:
+        self.data.close()
+        if "broker" in self.__dict__:
+            self.broker.close()
 
     def beside(self, name: str) -> "Scene":
         """The other inbox of the same workers, with the same history."""

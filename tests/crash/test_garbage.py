@@ -3,23 +3,27 @@
 import base64
 import json
 import pickle
+from typing import Any
 
 import pytest
 
-from crash.scene import Scene, has_exited
+from crash.scene import SOON, Scene, has_exited
 from waiting import wait_until
 
 BOOM = base64.b64encode(pickle.dumps({"never": "loaded"})).decode()
 
 
-def envelope(body: str, content_type: str, task: str = "chat.reply", encoding: str = "utf-8") -> str:
+def envelope(
+    body: str, content_type: str, task: str | None = "chat.reply", encoding: str = "utf-8", **headers: Any
+) -> str:
     """A message as kombu's Redis transport stores it."""
+    task_headers = {"task": task, "id": "garbage", "lang": "py", "argsrepr": "", "kwargsrepr": "", **headers}
     return json.dumps(
         {
             "body": body,
             "content-type": content_type,
             "content-encoding": encoding,
-            "headers": {"task": task, "id": "garbage", "lang": "py", "argsrepr": "", "kwargsrepr": ""},
+            "headers": {} if task is None else task_headers,
             "properties": {
                 "correlation_id": "garbage",
                 "delivery_mode": 2,
@@ -40,8 +44,24 @@ REFUSABLE = {
     "unknown task": envelope(plain([["chat", "0", "m"], {}, {}]), "application/json", "no.such.task"),
     "no envelope": '{"not": "an envelope"}',
     "wrong arguments": envelope(plain([["chat"], {}, {}]), "application/json"),
+    "another inbox": envelope(plain([["mail", "0", "m"], {}, {}]), "application/json"),
+    "a partition that is none": envelope(plain([["chat", "0}:x", "m"], {}, {}]), "application/json"),
+    "no triple": envelope(plain("just text"), "application/json"),
+    "a number": envelope(plain(5), "application/json"),
+    "no callbacks": envelope(plain([["chat", "0", "m"], {}, "x"]), "application/json"),
+    "no JSON": envelope(base64.b64encode(b"\xff{").decode(), "application/json"),
+    "no base64": envelope("=", "application/json"),
+    "no encoding": envelope(plain([["chat", "0", "m"], {}, {}]), "application/json", encoding="no such encoding"),
+    "an unknown content type": envelope(plain([["chat", "0", "m"], {}, {}]), "application/x-nobody"),
+    "no id": envelope(plain([["chat", "0", "m"], {}, {}]), "application/json", id=None),
+    "a list as id": envelope(plain([["chat", "0", "m"], {}, {}]), "application/json", id=["x"]),
+    "strange time limits": envelope(plain([["chat", "0", "m"], {}, {}]), "application/json", timelimit="x"),
+    "strange eta": envelope(plain([["chat", "0", "m"], {}, {}]), "application/json", eta="tomorrow"),
+    "protocol 1": envelope(plain({"task": "chat.reply", "id": "x", "args": 5}), "application/json", None),
+    "protocol 1 without arguments": envelope(plain({"task": "chat.reply"}), "application/json", None),
+    "no task": envelope(plain({"hello": "you"}), "application/json", None),
 }
-"""Messages that Celery can put aside."""
+"""Messages that are put aside: by Celery, or by a handler's task, which takes kicks only."""
 
 
 def test_messages_that_are_no_kicks_do_not_stop_a_worker(scene: Scene) -> None:
@@ -52,14 +72,15 @@ def test_messages_that_are_no_kicks_do_not_stop_a_worker(scene: Scene) -> None:
         wait_until(
             lambda: all(scene.broker.llen(queue) == 0 for queue in scene.queues()), description=f"{name} is taken"
         )
-        for session in (f"a{number}", f"b{number}", f"c{number}"):
-            scene.wait_for_handled(session, scene.send_some(session, 2))
-        scene.send_command(f"a{number}", number=number)
-        wait_until(
-            lambda number=number: any(run.kind == "command" and run.is_successful for run in scene.runs(f"a{number}")),  # type: ignore[misc]
-            description="the command is handled",
-        )
+        scene.wait_for_handled(f"s{number}", [scene.send(f"s{number}", flush=True).id])
         assert not has_exited(scene.worker), name
+    for session in "abc":
+        scene.wait_for_handled(session, scene.send_some(session, 2))
+    scene.send_command("a")
+    wait_until(
+        lambda: any(run.kind == "command" and run.is_successful for run in scene.runs("a")),
+        description="the command is handled",
+    )
     assert scene.worker.logs().count("ready.") == 1
     scene.assert_clean()
 
@@ -70,7 +91,7 @@ FATAL = {
 }
 """Messages at which Celery 5.7 itself exits: ``Unrecoverable error``."""
 
-RESTORED = envelope(plain("just text"), "application/json").encode()
+RESTORED = envelope(plain([["chat", "0", "m"], {}, {}]), "application/json", task=["no", "name"]).encode()  # type: ignore[arg-type]
 """Such a message that Celery puts back each time, too: it takes every worker down until somebody deletes it."""
 
 
@@ -117,4 +138,38 @@ def test_garbage_in_a_sessions_list_is_quarantined_and_its_neighbours_are_handle
     corrupt = f"{scene.prefix(scene.partition_of('s'))}:corrupt"
     assert sorted(scene.data.lrange(corrupt, 0, -1)) == sorted(garbage)
     assert scene.handled("s") == ids
+    scene.assert_clean()
+
+
+@pytest.mark.parametrize("room", ["s", "w", "b"])
+def test_foreign_keys_where_a_session_s_should_be_do_not_stop_its_neighbours(scene: Scene, room: str) -> None:
+    """One session is damaged while it waits, one while it runs; the one slot of both goes on with the others."""
+    place = scene.partition_of("running")
+    neighbours = [name for name in map(str, range(40)) if scene.partition_of(name) == place]
+    waiting, *good = neighbours
+    scene.send("running", do="wait", until="go", seconds=SOON)
+    scene.wait_for_runs("running", 1)
+    scene.send(waiting, flush=True)
+    for session in ("running", waiting):
+        key = scene.key(room, session)
+        scene.data.delete(key)
+        scene.data.sadd(key, "not ours")
+    ids = {session: scene.send_some(session, 2) for session in good}
+    scene.mark("go")
+    for session in good:
+        scene.wait_for_handled(session, ids[session])
+    for session in ("running", waiting):
+        assert scene.inbox.forget(session)["messages"] <= 1
+        scene.wait_for_handled(session, scene.send_some(session, 1))
+    assert not has_exited(scene.worker)
+
+
+def test_garbage_on_the_wake_channels_is_passed_by(scene: Scene) -> None:
+    """A dispatcher that took it for a fault would rest, and be late with what is due."""
+    for partition in ("0", "1", "command"):
+        for said in (b"", b"garbage", b"0 soon", b"\xff 1", b"0 -1", b"0 " + b"9" * 400):
+            assert scene.data.publish(f"{scene.prefix(partition)}:wake", said) >= 1
+    for session in "abc":
+        scene.wait_for_handled(session, scene.send_some(session, 2))
+    assert "is away" not in scene.worker.logs()
     scene.assert_clean()

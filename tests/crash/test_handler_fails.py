@@ -9,6 +9,8 @@ WITHIN = BACKOFF + DISPATCH_INTERVAL + 2.0
 
 ENDINGS = {
     "fail": "RuntimeError",
+    "fail_unspeakably": "Unspeakable",
+    "fail_beyond_utf8": "OSError",
     "leave": "SystemExit",
     "run_out_of_memory": "MemoryError",
     "interrupt": "KeyboardInterrupt",
@@ -52,5 +54,6 @@ def test_a_batch_whose_handler_failed_is_tried_again_before_what_came_later(scen
         assert again.start.fence > failed.start.fence, deed
         assert BACKOFF / 2 <= seconds_between(failed.end.at, again.start.at) <= WITHIN, deed
         assert [id for run in rest for id in run.ids] == later[deed], deed
+    assert "without its holder" not in scene.worker.logs()
     scene.assert_clean()
     limited.assert_clean()

@@ -67,3 +67,18 @@ def test_a_holder_keeps_its_batch_when_redis_comes_back(
     assert [list(run.ids) for run in scene.runs("s")] == [ids, later]
     assert [run.start.attempt for run in scene.runs("s")] == [1, 1]
     scene.assert_clean()
+
+
+def test_an_ack_is_repeated_until_redis_is_back(scene: Scene, data_server: Server) -> None:
+    """The handler returns while nobody answers: its batch is handled once, not again when its lease has ended."""
+    scene.start_worker()
+    ids = [scene.send("s", do="wait", until="go").id]
+    scene.wait_for_runs("s", 1)
+    with stopped(data_server):
+        scene.mark("go")
+        wait_until(lambda: scene.handled("s") == ids, description="the handler has returned")
+        wait_for_seconds(AWAY, "Redis is away for longer than a lease")
+    wait_until(lambda: answers(scene.data), description="Redis is back")
+    wait_until(lambda: scene.inbox.peek("s") is None, description="the batch is settled")
+    assert len(scene.runs("s")) == 1
+    scene.assert_clean()

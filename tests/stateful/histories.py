@@ -423,17 +423,17 @@ class Histories(RuleBasedStateMachine):
         """Replace one of the latest messages."""
         message = self.sent[-1 - back % len(self.sent)]
         waiting = self.before.waiting.get(message.address.digest, ())
-        serial = next((place_in_order(each)[0] for each in waiting if id_of(each) == message.id), 0)
+        serial = next((place_in_order(each)[0] for each in reversed(waiting) if id_of(each) == message.id), 0)
         other = message._replace(payload=(b"%07d " % serial).ljust(size, b"y"), key=key)
         self.move(pause, lambda store: store.replace(other, self.now))
 
     @precondition(lambda self: self.before.sessions)
-    @rule(pause=PAUSES, session=SESSIONS, searching=st.booleans(), really=RARELY)
-    def forget(self, pause: int, session: str, searching: bool, really: bool) -> None:
-        """Forget, with the digest or without."""
+    @rule(pause=PAUSES, session=SESSIONS, really=RARELY)
+    def forget(self, pause: int, session: str, really: bool) -> None:
+        """Forget."""
         if not really:
             return
-        digest = "" if searching else address(session, 1).digest
+        digest = address(session, 1).digest
         self.move(pause, lambda store: store.forget("0", session, digest, self.now), deleted=lambda reply: reply[1])
 
     @precondition(lambda self: self.before.letters)

@@ -246,10 +246,9 @@ class Scene:
         self.look()
         return said
 
-    def forget(self, session: str = "s", searching: bool = False) -> tuple[int, int]:
+    def forget(self, session: str = "s") -> tuple[int, int]:
         """Delete everything about a session."""
-        digest = "" if searching else address(session, 1).digest
-        deleted = self.store.forget("0", session, digest, self.now)
+        deleted = self.store.forget("0", session, address(session, 1).digest, self.now)
         self.look()
         return deleted
 

@@ -8,14 +8,14 @@ from itertools import chain
 from typing import Any, cast
 
 from celery_inbox.element import CorruptElement, NewerElement, unpack
-from celery_inbox.store.keys import digest_of
+from celery_inbox.store.keys import session_digest
 from celery_inbox.store.memory import MemoryStore
 from celery_inbox.store.moves import Store
 from celery_inbox.store.redis import RedisStore
 
 PARTITION_KEYS = {
     "due", "leased", "stopped", "kicks", "fence", "holders", "settled", "generated", "stopping", "dead", "corrupt",
-    "counts", "state",
+    "counts", "names", "state",
 }  # fmt: skip
 EXPIRING_MARKS = {"ids", "window", "rest", "dropped"}
 LASTING_MARKS = {"pause"}
@@ -109,7 +109,7 @@ def of_memory(store: MemoryStore, name: str) -> Snapshot:
         held=frozenset(digest for digest, session in sessions.items() if session.fence),
         holders=dict(partition.holders),
         letters={id: letter.elements for id, letter in partition.letters.items()},
-        authors={id: digest_of(letter.session.encode()) for id, letter in partition.letters.items()},
+        authors={id: session_digest(letter.session.encode()) for id, letter in partition.letters.items()},
         corrupt=tuple(partition.corrupt),
         counts={name: count for name, count in partition.counts.items() if count},
     )
@@ -136,7 +136,7 @@ def of_redis(store: RedisStore, name: str) -> Snapshot:
         held=frozenset(digest for digest, record in records.items() if b"fence" in record),
         holders={token.decode(): digest.decode() for token, digest in whole(of, "holders", {}).items()},
         letters=letters,
-        authors={id: digest_of(info[b"session"]) for id, info in of.get("dead-info", {}).items()},
+        authors={id: session_digest(info[b"session"]) for id, info in of.get("dead-info", {}).items()},
         corrupt=tuple(whole(of, "corrupt", ())),
         counts={name.decode(): int(count) for name, count in whole(of, "counts", {}).items() if int(count)},
     )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from celery_inbox.element import unpack
 from store.scene import DEBOUNCE, T0, Scene, ids
 
 
@@ -205,3 +206,29 @@ def test_a_claim_starts_a_lease(scene: Scene) -> None:
     """30 s here."""
     scene.open_batch("a")
     assert list(scene.look().leased.values()) == [T0 + 30_000]
+
+
+def test_a_claim_brings_any_name_and_any_bytes(scene: Scene) -> None:
+    """A name may hold spaces, line ends and zeros, a payload any byte: the reply is cut by sizes alone."""
+    name, payloads = "a  b\nc\0d ", [b"", b"\0 \xff\n", b"{}"]
+    for number, payload in enumerate(payloads):
+        scene.send(str(number), name, payload=payload)
+    scene.wait(DEBOUNCE)
+    claim = scene.claimed()
+    assert claim.address.session == name
+    assert [unpack(element)[1] for element in claim.elements] == payloads
+
+
+@pytest.mark.settings(max_batch=3)
+def test_a_batch_that_is_all_that_waits_may_be_as_large_as_any(scene: Scene) -> None:
+    """As many messages as a batch may have go at once and leave nothing; one more stays behind."""
+    for id in "abc":
+        scene.send(id)
+    for id in "defg":
+        scene.send(id, "more")
+    scene.wait(DEBOUNCE)
+    assert {claim.address.session: ids(claim.elements) for claim in (scene.claimed(), scene.claimed())} == {
+        "s": ["a", "b", "c"],
+        "more": ["d", "e", "f"],
+    }
+    assert scene.count("size_5") == 2

@@ -3,6 +3,7 @@
 import pytest
 
 from celery_inbox.element import unpack
+from celery_inbox.store.keys import command_address
 from store.scene import DEBOUNCE, MAX_WAIT, Scene, ids
 
 
@@ -136,12 +137,31 @@ def test_forget_deletes_everything_about_a_session(scene: Scene) -> None:
 
 
 def test_forget_leaves_other_sessions_alone(scene: Scene) -> None:
-    """By name as by digest."""
-    for searching in (True, False):
-        scene.send("a", "one")
-        scene.send("a", "two")
-        assert scene.forget("one", searching) == (1, 0)
-        assert scene.waiting("two") == ["a"]
+    """Their messages stay."""
+    scene.send("a", "one")
+    scene.send("a", "two")
+    assert scene.forget("one") == (1, 0)
+    assert scene.waiting("two") == ["a"]
+
+
+def test_forget_finds_the_commands_of_a_session(scene: Scene) -> None:
+    """Each is a session of its own: dead, running, waiting for its next attempt, waiting; those of others stay."""
+    store, now, plan = scene.store, scene.now, scene.plan("c")
+
+    def send(session: str, id: str) -> None:
+        store.send(scene.outgoing(id, session, kind="c")._replace(address=command_address(session, id)), now)
+
+    for id in "abcd":
+        send("one", id)
+    claims = [store.claim("command", f"token-{number}", plan, "", now) for number in range(3)]
+    dead, running, failed = [claim for claim in claims if claim]
+    assert store.nack(dead, -1, "", "", now).outcome == "dead"
+    assert store.nack(failed, 1000, "", "", now).outcome == "retry"
+    send("two", "a")
+    assert store.forget("command", "one", "", now) == (3, 1)
+    assert [listed.session for listed in store.sessions("command")] == ["two"]
+    assert store.ack(running, "", None, now).outcome == "lost"
+    assert store.forget("command", "two", "", now) == (1, 0)
 
 
 def test_a_purged_letter_is_gone(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from celery_inbox.store.moves import MOST_CORRUPT
 from store.scene import DEBOUNCE, Scene, element, ids
 
 CORRUPT = [
@@ -58,6 +59,20 @@ def test_many_corrupt_elements_are_taken_in_turns(scene: Scene) -> None:
     found = [claim for claim in claims if claim]
     assert [ids(claim.elements) for claim in found] == [["a"]]
     assert scene.count("quarantined") == 250
+
+
+def test_the_latest_quarantined_elements_are_kept(scene: Scene) -> None:
+    """Promise 8: a thousand; the older ones make room and are counted."""
+    scene.send("a", flush=True)
+    for number in range(MOST_CORRUPT + 3):
+        scene.plant(b"junk %d" % number)
+    scene.send("b", flush=True)
+    for _ in range(MOST_CORRUPT // 100):  # a claim looks at a bounded number
+        if claim := scene.claim():
+            scene.ack(claim)
+    corrupt = scene.look().corrupt
+    assert (len(corrupt), corrupt[0], corrupt[-1]) == (MOST_CORRUPT, b"junk 3", b"junk %d" % (MOST_CORRUPT + 2))
+    assert (scene.count("quarantined"), scene.count("corrupt_evicted")) == (MOST_CORRUPT + 3, 3)
 
 
 @pytest.mark.parametrize("bytes_", NEWER)

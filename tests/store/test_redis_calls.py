@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_a_move_is_one_round_trip(redis_scene: Scene, proxied: RedisStore, proxy
 
 def test_a_send_is_one_command(redis_scene: Scene, proxied: RedisStore) -> None:
     """One EVALSHA; no MULTI, no lookup beside it."""
-    redis_scene.send("a")
+    proxied.send(redis_scene.outgoing("a"), redis_scene.now)
     before = calls(proxied)
     proxied.send(redis_scene.outgoing("b"), redis_scene.now)
     after = calls(proxied)
@@ -211,6 +212,17 @@ def test_the_leak_check_finds_a_leak(redis_scene: Scene) -> None:
     store.client.delete(*planted)
 
 
+def heard_until_now(store: RedisStore, subscription: Any) -> list[str]:
+    """What a dispatcher of the partition was told since it subscribed."""
+    store.client.publish(f"{store.prefix('0')}:wake", "end")
+    said: list[str] = []
+    while "end" not in said:
+        message = subscription.get_message(timeout=5)
+        if message:
+            said.append(message["data"].decode())
+    return said[:-1]
+
+
 def test_sends_wake_a_dispatcher_that_would_look_too_late(redis_scene: Scene) -> None:
     """Published once when something is due earlier than ``wake_at``, not for every send."""
     store = redis_scene.store
@@ -222,12 +234,24 @@ def test_sends_wake_a_dispatcher_that_would_look_too_late(redis_scene: Scene) ->
         redis_scene.send("b", debounce=400)
         redis_scene.send("c", "other", debounce=700)
         redis_scene.send("d", "third", debounce=100)
-        store.client.publish(f"{store.prefix('0')}:wake", "end")
-        said = []
-        while "end" not in said:
-            message = heard.get_message(timeout=5)
-            if message:
-                said.append(message["data"].decode())
-        assert said == ["0 400", "0 100", "end"]
+        assert heard_until_now(store, heard) == ["0 400", "0 100"]
+    finally:
+        heard.close()
+
+
+def test_a_dispatcher_that_is_late_is_not_told_by_every_send(redis_scene: Scene) -> None:
+    """A look that should have been within the last 100 ms is on its way; one that is later needs another call."""
+    store = redis_scene.store
+    assert isinstance(store, RedisStore)
+    heard = store.wakes(["0"])
+    try:
+        redis_scene.dispatch()
+        redis_scene.send("a", "first", debounce=0)
+        redis_scene.wait(100)
+        redis_scene.send("b", "second", debounce=0)
+        assert heard_until_now(store, heard) == ["0 0"]
+        redis_scene.wait(1)
+        redis_scene.send("c", "third", debounce=0)
+        assert heard_until_now(store, heard) == ["0 0"]
     finally:
         heard.close()

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import json
 import sys
+import traceback
 import uuid
 from contextlib import suppress
 from typing import Any
@@ -29,7 +30,8 @@ from celery_inbox.element import (
 )
 from celery_inbox.errors import ConfigurationError, InvalidMessage, MessageTooLarge
 
-TEXT = st.text(max_size=20)
+SURROGATES = st.lists(st.sampled_from(["\ud83d", "\ude00", "a"]), max_size=3).map("".join)
+TEXT = st.text(max_size=20) | SURROGATES
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
 BODIES = st.recursive(
     LEAVES | st.binary(max_size=5) | st.tuples(LEAVES) | st.sets(st.integers(), max_size=2),
@@ -54,6 +56,11 @@ UNHURRIED = settings(deadline=None, max_examples=50)
 def round_trip(codec: Codec, body: Any, headers: dict[str, Any] | None = None) -> Any:
     payload = codec.encode(body, headers)
     return codec.decode(pack(Header("m", "h" if headers else "a", 1, len(payload), "-", "id"), payload))
+
+
+def ascii_of(value: Any) -> str:
+    """Name a case; a very long number has no text."""
+    return "a huge number" if isinstance(value, int) and value > 10**4_000 else ascii(value)
 
 
 @UNHURRIED
@@ -106,15 +113,32 @@ def test_bodies_that_people_send_come_back(body: Any) -> None:
         ({"a": {None: 1}}, "pass str"),
         ({"__type__": "nobody", "__value__": 1}, "serializer"),
         ({"__type__": "uuid", "__value__": {"hex": "0" * 32, "version": 4}}, "equal"),
+        ({"__type__": "datetime", "__value__": "canary"}, "cannot be read"),
+        (["\ud83d\ude00 canary"], "surrogates"),
+        ("\ud83d\ude00", "surrogates"),
+        ({"\ud83d\ude00": "canary"}, "surrogates"),
+        ({b"canary": 1}, "pass str"),
+        ({("canary",): 1}, "pass str"),
         (object(), "serializer"),
         ({"a": lambda: None}, "serializer"),
+        ({"canary": {"canary"}}, "pass list"),
+        (10**5_000, "digits"),
+        (decimal.Decimal("nan"), "changes"),
+        (datetime.timedelta(1), "timedelta"),
     ],
-    ids=lambda value: repr(value).partition(" at 0x")[0],
+    ids=lambda value: ascii_of(value).partition(" at 0x")[0],
 )
 def test_bodies_that_would_change_are_refused(body: Any, said: str) -> None:
-    """The error says what is wrong and, where it is known, what to pass instead."""
-    with pytest.raises(InvalidMessage, match=said):
+    """The error says what is wrong and, where it is known, what to pass instead; neither it nor its cause quotes."""
+    with pytest.raises(InvalidMessage, match=said) as refused:
         JSON.encode(body)
+    assert "canary" not in "".join(traceback.format_exception(refused.value, chain=True, limit=0))
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "\ude00\ud83d", {"a": "\ud83d"}, {"\ude00": "😀 한국어"}], ids=ascii)
+def test_lone_surrogates_come_back_alone(text: Any) -> None:
+    """Only a pair of them would join."""
+    assert round_trip(JSON, text).body == text
 
 
 def nested(levels: int) -> Any:
@@ -155,8 +179,9 @@ def test_headers_travel_beside_the_body() -> None:
     message = round_trip(JSON, {"text": "hi"}, {"chat": 42})
     assert (message.body, message.headers) == ({"text": "hi"}, {"chat": 42})
     assert round_trip(JSON, [{}, "x"]).headers == {}
-    with pytest.raises(InvalidMessage, match="headers are a dict"):
-        JSON.encode("body", ["a"])  # type: ignore[arg-type]
+    for headers in (["a"], [], "", 0):
+        with pytest.raises(InvalidMessage, match="headers are a dict"):
+            JSON.encode("body", headers)  # type: ignore[arg-type]
 
 
 def test_a_message_that_is_too_large_states_its_size_and_the_limit() -> None:

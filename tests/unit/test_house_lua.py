@@ -20,7 +20,9 @@ KEYWORDS = {
     "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil", "not", "or",
     "repeat", "return", "then", "true", "until", "while",
 }  # fmt: skip
-PROVIDED = {"KEYS", "ARGV", "redis", "string", "table", "math", "tonumber", "tostring", "type", "ipairs", "pairs"}
+PROVIDED = {
+    "KEYS", "ARGV", "redis", "string", "table", "math", "tonumber", "tostring", "type", "ipairs", "pairs", "error",
+}  # fmt: skip
 
 CUTS = {"':dead-info:'"}
 """Where a key is cut apart, not built."""

@@ -24,10 +24,13 @@ from celery_inbox.store.keys import (
     command_address,
     digest_of,
     encode_session,
+    home_of,
     inbox_prefix,
     partition_of,
+    partition_of_letter,
     partition_prefix,
 )
+from celery_inbox.worker.queues import queue_name
 
 VECTORS: list[tuple[str, int, int]] = [
     tuple(vector) for vector in json.loads((Path(__file__).parent / "partition_vectors.json").read_text())
@@ -75,9 +78,24 @@ def test_digests_are_128_bits_of_blake2b() -> None:
     assert len({digest_of(name.encode()) for name, _, _ in VECTORS}) == 1000
 
 
+@pytest.mark.parametrize("partitions", [1, 5, 8, 12, 32, 4096])
+def test_a_digest_tells_the_partition(partitions: int) -> None:
+    """Keys of an idle session hold no name, and must be found a place when the number of partitions changes."""
+    for name, _, _ in VECTORS:
+        place = address(name, partitions)
+        assert home_of(place.digest, partitions) == place.partition
+
+
+def test_a_dead_letter_lies_with_its_session() -> None:
+    """Whatever partition its batch was claimed in first; a command's lies with the commands."""
+    assert partition_of_letter("7-1700", "a", 32) == address("a", 32).partition == "3"
+    assert partition_of_letter("7-1700/2", "a", 5) == address("a", 5).partition
+    assert partition_of_letter("command-1700", "a", 32) == "command"
+
+
 def test_an_address_says_where() -> None:
     """Partition, digest, name."""
-    assert address("a", 32) == Address("3", digest_of(b"a"), "a")
+    assert address("a", 32) == Address("3", "27c35e6e9373877f29e562464e46497ee8b7be43", "a")
     assert address("a", 1).partition == "0"
 
 
@@ -142,3 +160,35 @@ def test_a_session_that_cannot_be_used_is_refused(session: Any, said: str) -> No
 def test_any_other_text_is_a_session(session: str) -> None:
     """1 to 512 bytes of UTF-8."""
     assert encode_session(session).decode() == session
+
+
+NAMESPACES = st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True) | st.sampled_from(["prod", "prod2", "a", "a.1"])
+INBOXES = NAMESPACES | st.sampled_from(["chat", "chat.1", "chat.command", "1", "command"])
+SESSIONS = TEXT | st.sampled_from(["a:b", "a", "b:c", "c", "a\0", "a{b}", "*", "%3A"])
+PLACES = st.tuples(NAMESPACES, INBOXES, SESSIONS, st.sampled_from([1, 2, 32]))
+ROOMS = ("s", "w", "b", "ids", "window", "rest", "pause")
+
+
+def keys_of(namespace: str, inbox: str, session: str, partitions: int) -> set[str]:
+    """Every key that is this session's own, commands apart."""
+    place = address(session, partitions)
+    prefix = partition_prefix(namespace, inbox, place.partition)
+    return {f"{prefix}:{room}:{place.digest}" for room in ROOMS}
+
+
+@settings(max_examples=300, deadline=None)
+@given(PLACES, PLACES)
+def test_two_sessions_never_share_a_key(one: tuple[str, str, str, int], other: tuple[str, str, str, int]) -> None:
+    """SEC-1: of other namespaces, inboxes or names, however they are joined: "a:b" + "c", "a" + "b:c"; prod, prod2."""
+    shared = keys_of(*one) & keys_of(*other)
+    assert bool(shared) == (one[:3] == other[:3] and address(*one[2:]).partition == address(*other[2:]).partition)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    INBOXES, INBOXES, st.integers(0, 31).map(str) | st.just("command"), st.integers(0, 31).map(str) | st.just("command")
+)
+def test_two_partitions_never_share_a_queue(one: str, other: str, here: str, there: str) -> None:
+    """SEC-1: the last dot divides, for no partition has one: "chat.1" and its 2 are not "chat" and any of its own."""
+    assert (queue_name(one, here) == queue_name(other, there)) == ((one, here) == (other, there))
+    assert queue_name(one, here).rpartition(".")[::2] == (one, here)

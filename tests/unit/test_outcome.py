@@ -6,7 +6,7 @@ import pytest
 from celery.exceptions import MaxRetriesExceededError, Reject, Retry
 
 from celery_inbox.errors import ConfigurationError
-from celery_inbox.worker.outcome import check_options, last_failure
+from celery_inbox.worker.outcome import MAX_TRACEBACK, check_options, last_failure, reason_of, traceback_of
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,23 @@ def test_other_options_of_autoretry_go_to_celery() -> None:
     """As they are."""
     given = {"autoretry_for": (OSError,), "retry_kwargs": {"countdown": 5}, "retry_backoff": True}
     assert check_options(given | {"max_attempts": 3})[1] == given
+
+
+class Unspeakable(Exception):
+    """Has neither a text nor a representation."""
+
+    def __str__(self) -> str:
+        raise TypeError("no text")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    "error", [Unspeakable(), OSError("file \udcff"), ValueError("x" * 2 * MAX_TRACEBACK)], ids=type
+)
+def test_whatever_an_exception_says_can_be_stored(error: Exception) -> None:
+    """A settlement that its words broke would leave the batch to the end of its lease."""
+    for words in (reason_of(error), traceback_of(error)):
+        assert 0 < len(words) <= MAX_TRACEBACK
+        assert words.encode().decode() == words
+    assert reason_of(error).startswith(type(error).__name__)

@@ -7,10 +7,13 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from celery_inbox.errors import ConfigurationError
 from celery_inbox.settings import INTEGERS, NAMES, ORDERED, RANGES, Settings, check_name, from_app, ms, resolve
 from celery_inbox.store.moves import Terms
+from celery_inbox.worker.lease import LONGEST_TICK, RENEWALS_PER_LEASE, TICKS_PER_LEASE
 
 BY_NAME = pytest.mark.parametrize(("name", "low", "high"), RANGES, ids=[name for name, _, _ in RANGES])
 
@@ -209,3 +212,17 @@ def test_the_terms_of_a_store_are_in_milliseconds() -> None:
     terms = Terms.of(Settings(overflow="drop_oldest", lease=12.5, min_interval=0.25))
     assert (terms.lease, terms.min_interval, terms.active_window, terms.drop_oldest) == (12_500, 250, -1, True)
     assert Terms.of(Settings(active_window=0)).active_window == 0
+
+
+@given(st.floats(0.1, 86_400), st.floats(0.01, 86_400), st.floats(0.05, 600))
+def test_whoever_waits_for_a_lease_outlasts_it(lease: float, interval: float, patience: float) -> None:
+    """STK-2: a dispatcher looks within a lease, three renewals fit in one, and somebody asks between two of them."""
+    given = {"lease": lease, "dispatch_interval": interval, "socket_timeout": patience}
+    if interval > lease:
+        with pytest.raises(ConfigurationError, match="dispatch_interval="):
+            made(given)
+        return
+    terms = Terms.of(made(given))
+    assert 0 < terms.interval <= terms.lease
+    assert terms.lease / 1000 / RENEWALS_PER_LEASE <= lease / 3 + 0.001
+    assert min(LONGEST_TICK, terms.lease / 1000 / TICKS_PER_LEASE) < terms.lease / 1000 / RENEWALS_PER_LEASE

@@ -19,6 +19,7 @@ COMMANDS = {
     "sending": ("send", "touch", "replace", "remove"),
     "steering": ("flush", "pause", "resume", "cancel", "drop", "forget"),
     "dead_letters": ("dead",),
+    "repartitioning": ("repartition",),
 }
 """Commands by the module that has them."""
 
@@ -58,5 +59,5 @@ def inbox() -> None:
       0  done, or healthy
       1  there was nothing to do, or check found an error, or you said no
       2  the call, a setting or the app cannot work as it is
-      3  Redis is away or full
+      3  Redis is away or full, or sessions are being moved: try again
     """

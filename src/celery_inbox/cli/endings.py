@@ -10,7 +10,7 @@ import click
 
 from celery_inbox.bound import BoundInbox
 from celery_inbox.element import CorruptElement, NewerElement
-from celery_inbox.errors import InboxError, InboxFull, StorageFull, StorageUnavailable
+from celery_inbox.errors import InboxError, InboxFull, Repartitioning, StorageFull, StorageUnavailable
 from celery_inbox.store.place import without_password
 
 NOTHING_TO_DO = 1
@@ -38,7 +38,9 @@ def told_in_one_line(inbox: BoundInbox) -> Iterator[None]:
         yield
     except StorageUnavailable as error:
         remedy = (
-            "" if isinstance(error, StorageFull) else f"; is {address_of(inbox)} the right server, and does it run?"
+            ""
+            if isinstance(error, StorageFull | Repartitioning)
+            else f"; is {address_of(inbox)} the right server, and does it run?"
         )
         again = f" To send again at no risk: --id {error.id}" if error.id else ""
         raise Failed(f"{str(error).rstrip('.')}{remedy}{again}", REDIS_AWAY) from error

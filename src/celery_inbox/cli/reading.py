@@ -80,7 +80,8 @@ def stats(inbox: Inbox, out: Output) -> None:
         "lateness": within(found.lateness, lambda bound: duration(float(bound))),
         "messages a batch": within(found.batch_size, str),
     }
-    said |= {name: getattr(found, name) for name in ("ids_evicted", "dead_evicted", "newer") if getattr(found, name)}
+    rare = ("ids_evicted", "dead_evicted", "corrupt_evicted", "newer")
+    said |= {name: getattr(found, name) for name in rare if getattr(found, name)}
     facts(said)
 
 

@@ -13,6 +13,7 @@ from celery_inbox.cli.output import Output
 from celery_inbox.errors import InboxError
 from celery_inbox.inbox import Inbox
 from celery_inbox.store import server
+from celery_inbox.store.connection import repartitioning
 from celery_inbox.worker.registry import inboxes_of
 
 NAME = click.option("--inbox", "name", metavar="NAME", help="Which inbox; needed when the app has several.")
@@ -21,14 +22,22 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 
 def of_one_inbox(function: Callable[..., None]) -> Callable[..., None]:
     """Call a command with the inbox it is about, with what prints its outcome, and with its own arguments."""
+    return calling(function, verify)
 
+
+def of_any_layout(function: Callable[..., None]) -> Callable[..., None]:
+    """Call a command likewise, whatever number of partitions is set in this process."""
+    return calling(function, verify_redis)
+
+
+def calling(function: Callable[..., None], verifying: Callable[[Inbox], None]) -> Callable[..., None]:
     @NAME
     @JSON
     @click.pass_context
     def call(context: click.Context, /, name: str | None, as_json: bool, **given: Any) -> None:
         inbox = one_of(inboxes(context.obj.app), name)
         with told_in_one_line(inbox):
-            verify(inbox)
+            verifying(inbox)
             function(inbox, Output(as_json), **given)
 
     return update_wrapper(call, function)
@@ -78,14 +87,26 @@ def verify(inbox: Inbox) -> None:
 
     Raises:
         Failed: This process would look elsewhere.
+        Repartitioning: Sessions are on their way.
+    """
+    verify_redis(inbox)
+    if "moving" in server.recorded(inbox.open_store()):
+        raise repartitioning()
+    for disagreement in disagreements(inbox):
+        raise Failed(disagreement, UNUSABLE)
+
+
+def verify_redis(inbox: Inbox) -> None:
+    """Look into Redis only if sessions are there.
+
+    Raises:
+        Failed: They are not.
     """
     if inbox.eager:
         raise Failed(
             "task_always_eager is set: sends are handled in place and Redis holds nothing; unset it to look there",
             UNUSABLE,
         )
-    for disagreement in disagreements(inbox):
-        raise Failed(disagreement, UNUSABLE)
 
 
 def disagreements(inbox: Inbox) -> list[str]:
@@ -93,6 +114,13 @@ def disagreements(inbox: Inbox) -> list[str]:
     recorded = server.recorded(inbox.open_store())
     return [
         f"{inbox} is set to {name}={getattr(inbox.settings, name)}, Redis has recorded {value}: set inbox_{name} so"
+        f"{or_repartition(inbox, value) if name == 'partitions' else ''}"
         for name, value in recorded.items()
         if str(getattr(inbox.settings, name, value)) != value
     ]
+
+
+def or_repartition(inbox: Inbox, recorded: str) -> str:
+    """What else can be done about another number of partitions."""
+    command = f"celery -A proj inbox repartition {recorded} {inbox.settings.partitions}"
+    return f", or stop the workers and run: {command}"

@@ -42,7 +42,11 @@ LINES: list[tuple[Signal, int, str]] = [
     (signals.unreadable, logging.ERROR, "{sender}: an unreadable element of {size} bytes was left out"),
     (signals.dispatch_failed, logging.WARNING, "{sender}: {what} is away ({exception}); trying again"),
     (signals.unverified, logging.WARNING, "{sender}: could not verify {what}"),
-    (signals.predicate_failed, logging.WARNING, "{sender}: {setting} raised {exception!r:.40}; message taken as text"),
+    (
+        signals.predicate_failed,
+        logging.WARNING,
+        "{sender}: {setting} raised {exception.__class__.__qualname__}; message taken as text",
+    ),
     (
         signals.acked,
         logging.DEBUG,

@@ -12,6 +12,7 @@ from celery_inbox.errors import InvalidSession
 PROTOCOL = 1
 MAX_SESSION_BYTES = 512
 COMMAND_PARTITION = "command"
+CRC_DIGITS = 8
 
 
 class Address(NamedTuple):
@@ -20,7 +21,8 @@ class Address(NamedTuple):
     partition: str
     """``"0"`` to ``"<partitions - 1>"``, or ``"command"``."""
     digest: str
-    """32 hexadecimal digits that stand for the session in keys and sets."""
+    """Hexadecimal digits that stand for the session in keys and sets: 32 of a digest, then 8 from which its partition
+    follows; a jump command has the 32 only."""
     session: str
     """The session's name."""
 
@@ -55,6 +57,16 @@ def digest_of(name: bytes) -> str:
     return blake2b(name, digest_size=16).hexdigest()
 
 
+def session_digest(session: bytes) -> str:
+    """Stand for a session in keys: the digest of its name, then its crc32, so that every key tells its partition."""
+    return f"{digest_of(session)}{crc32(session):08x}"
+
+
+def home_of(digest: str, partitions: int) -> str:
+    """Map the digest of a session to its partition, as ``partition_of`` does its name."""
+    return str(int(digest[-CRC_DIGITS:], 16) % partitions)
+
+
 def address(session: str, partitions: int) -> Address:
     """Locate a session.
 
@@ -69,7 +81,7 @@ def address(session: str, partitions: int) -> Address:
 @lru_cache(maxsize=4096)
 def _address(session: str, partitions: int) -> Address:
     encoded = encode_session(session)
-    return Address(partition_of(encoded, partitions), digest_of(encoded), session)
+    return Address(partition_of(encoded, partitions), session_digest(encoded), session)
 
 
 def command_address(session: str, id: str) -> Address:
@@ -81,9 +93,14 @@ def command_address(session: str, id: str) -> Address:
     return Address(COMMAND_PARTITION, digest_of(encode_session(session) + b"\0" + id.encode()), session)
 
 
-def partition_of_batch(batch_id: str) -> str:
-    """Name the partition of a batch, which is called after its partition and its first fence."""
-    return batch_id.rpartition("-")[0]
+def partition_of_letter(id: str, session: str, partitions: int) -> str:
+    """Name the partition of a dead letter: that of its session, or of the commands.
+
+    Its id has the partition where its batch was claimed first; the number of partitions may have changed since.
+    """
+    if id.rpartition("-")[0] == COMMAND_PARTITION:
+        return COMMAND_PARTITION
+    return address(session, partitions).partition
 
 
 def partition_prefix(namespace: str, inbox: str, partition: str) -> str:

@@ -15,6 +15,7 @@ from celery_inbox.store.moves import (
     GENERATED_TTL,
     LOOK_AT,
     MOST_BATCHES,
+    MOST_RECLAIMED,
     MOST_REMEMBERED,
     NEVER,
     Cancelled,
@@ -257,7 +258,7 @@ class MemoryStore:
         if slice_.grace_until > now:
             return []
         over = sorted((end, digest) for digest, end in slice_.leased.items() if end <= now)
-        return [self._reclaim(slice_, digest, now) for _, digest in over[:LOOK_AT]]
+        return [self._reclaim(slice_, digest, now) for _, digest in over[:MOST_RECLAIMED]]
 
     def _reclaim(self, partition: Partition, digest: str, now: int) -> Reclaimed:
         session = partition.sessions[digest]
@@ -282,8 +283,7 @@ class MemoryStore:
         if session is None or session.fence != claim.fence or element not in session.batch:
             return False
         session.batch.remove(element)
-        partition.corrupt.append(element)
-        partition.counts["quarantined"] += 1
+        partition.set_aside(element)
         return True
 
     # Dispatching.
@@ -427,9 +427,10 @@ class MemoryStore:
 
     # Dead letters.
 
-    def letters(self, partition: str, first: int = 0, last: int = 99) -> list[Letter]:
+    def letters(self, partition: str, first: int = 0, last: int = 99, session: str = "") -> list[Letter]:
         letters = sorted(self._at(partition)[0].letters.values(), key=lambda letter: (letter.at, letter.id))
-        return letters[first : None if last == -1 else last + 1]
+        found = letters[first : None if last == -1 else last + 1]
+        return [letter for letter in found if session in ("", letter.session)]
 
     def redrive(self, id: str, address: Address, debounce: int, max_wait: int, now: int | None = None) -> int:
         partition, session, now = self._found(address, now)

@@ -25,6 +25,12 @@ NEVER = 9_000_000_000_000_000
 """An instant that does not come: the end of a stop without one."""
 CRASHED = "The worker did not renew its lease: killed, out of memory, or hung."
 """Stands where a dead letter of a failed handler has its traceback."""
+MOST_RECLAIMED = 20
+"""Most leases that one reclaim ends, for each may isolate a batch."""
+MOST_CORRUPT = 1000
+"""Most quarantined elements that a partition keeps."""
+MOST_EVICTED = 100
+"""Most dead letters that make room for one."""
 LATENESS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 60_000)
 """Upper bounds of the buckets in which the lateness of batches is counted, milliseconds."""
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -156,7 +162,8 @@ class Claim:
     """When the batch was due, Unix ms."""
     claimed_at: int
     """When it was claimed, Unix ms."""
-    elements: tuple[bytes, ...]
+    elements: tuple[bytes, ...] = field(repr=False)
+    """Its messages as they lie in the store; not shown, for claims travel in signals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +324,6 @@ class Store(Protocol):
     def purge(self, partition: str, id: str, evicted: bool = False) -> int: ...
     def sessions(self, partition: str, first: int = 0, most: int = LOOK_AT) -> list[Listed]: ...
     def peek(self, address: Address, first: int = 0, last: int = 99) -> View | None: ...
-    def letters(self, partition: str, first: int = 0, last: int = 99) -> list[Letter]: ...
+    def letters(self, partition: str, first: int = 0, last: int = 99, session: str = "") -> list[Letter]: ...
     def redrive(self, id: str, address: Address, debounce: int, max_wait: int, now: int | None = None) -> int: ...
     def stats(self, partitions: Sequence[str]) -> list[Depths]: ...

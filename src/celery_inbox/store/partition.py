@@ -11,6 +11,8 @@ from celery_inbox.store.keys import Address
 from celery_inbox.store.moves import (
     LATENESS,
     LOOK_AT,
+    MOST_CORRUPT,
+    MOST_EVICTED,
     MOST_REMEMBERED,
     NEVER,
     SETTLED_TTL,
@@ -142,9 +144,7 @@ class Partition:
         return at if session.head == COMMAND else max(at, self.rests.get(digest, 0))
 
     def stopped_until(self, digest: str, now: int) -> int | None:
-        if self.sessions[digest].held:
-            return NEVER
-        until = self.pauses.get(digest)
+        until = NEVER if self.sessions[digest].held else self.pauses.get(digest)
         return until if until is not None and until > now else None
 
     def arm(self, digest: str, now: int) -> int | None:
@@ -233,8 +233,7 @@ class Partition:
                     return 0, True
                 break
             if isinstance(head, str):
-                self.corrupt.append(session.waiting.pop(0))
-                self.counts["quarantined"] += 1
+                self.set_aside(session.waiting.pop(0))
                 continue
             if moved == 0 and head.kind != kind:
                 break
@@ -250,6 +249,14 @@ class Partition:
         session.bytes -= size
         session.flush = max(session.flush - moved, 0)
         return moved, False
+
+    def set_aside(self, element: bytes) -> None:
+        """Set aside an element that cannot be read; the oldest makes room."""
+        self.corrupt.append(element)
+        self.counts["quarantined"] += 1
+        if len(self.corrupt) > MOST_CORRUPT:
+            del self.corrupt[0]
+            self.counts["corrupt_evicted"] += 1
 
     def leave(self, session: Session) -> None:
         """Describe what stayed behind, for the moves that arm the session later."""
@@ -367,8 +374,8 @@ class Partition:
             id, session.name, now, session.attempt, reason, traceback, session.kind, tuple(session.batch)
         )
         self.counts["dead"] += len(session.batch)
-        oldest_first = sorted(self.letters.values(), key=lambda letter: (letter.at, letter.id))
-        evicted = oldest_first[: max(len(oldest_first) - self.terms.max_dead, 0)]
+        excess = max(len(self.letters) - self.terms.max_dead, 0)
+        evicted = sorted(self.letters.values(), key=lambda letter: (letter.at, letter.id))[: min(excess, MOST_EVICTED)]
         for letter in evicted:
             self.counts["dead_evicted"] += len(self.letters.pop(letter.id).elements)
         self.close_batch(digest, now)
@@ -389,9 +396,9 @@ class Partition:
     # Editing what waits.
 
     def find(self, session: Session, id: str) -> tuple[int, Header] | None:
-        """Find a waiting message by its id."""
-        for index, element in enumerate(session.waiting):
-            header = read(element)
+        """Find a waiting message by its id; the newest, should it have been forgotten and used again."""
+        for index in reversed(range(len(session.waiting))):
+            header = read(session.waiting[index])
             if isinstance(header, Header) and header.id == id:
                 return index, header
         return None

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from redis.connection import SSLConnection, parse_url
+from redis.connection import Connection, ConnectionPool, SSLConnection, parse_url
+from redis.exceptions import RedisError
 
 from celery_inbox.errors import ConfigurationError
 
@@ -23,6 +24,7 @@ FORMS: dict[str, Form] = {
     "redis+cluster": "cluster",
     "rediss+cluster": "cluster",
 }
+SET = "set inbox_redis_url to redis://, rediss:// or unix://, or to redis+sentinel:// or redis+cluster://"
 PORTS: dict[Form, int] = {"sentinel": 26379, "cluster": 6379}
 SENTINEL_USER = ("username", "password")
 PASSWORDS = re.compile(r"(://[^:@/;,]*):[^@/;]*@|(password=)[^&;]*")
@@ -51,24 +53,26 @@ def redis_url(url: Any, transport_options: Mapping[str, Any] | None = None) -> s
         transport_options: ``broker_transport_options``, which name the primary of a ``sentinel://`` broker.
 
     Raises:
-        ConfigurationError: It is no address of a Redis.
+        ConfigurationError: It is no address of a Redis; the error holds no part of it that may be a password.
     """
-    given = url if isinstance(url, str) or not url else url[0]
-    first = str(given).split(";")[0]
+    given = url[0] if isinstance(url, (list, tuple)) and url else url
+    if not isinstance(given, str):
+        raise ConfigurationError(f"sessions live in Redis and its address is {type(given).__name__}, not text: {SET}")
+    first = given.split(";")[0]
     if first.startswith("sentinel://"):
-        every = given.split(";") if isinstance(url, str) else [each for one in url for each in one.split(";")]
-        first = _of_kombu(every, transport_options or {})
+        every = [given] if isinstance(url, str) else url
+        first = _of_kombu([part for each in every for part in each.split(";")], transport_options or {})
     if first.startswith("redis+socket://"):
         path, _, query = first.removeprefix("redis+socket://").partition("?")
         first = f"unix://{path}" + (f"?{query.replace('virtual_host=', 'db=')}" if query else "")
-    scheme = first.partition("://")[0] if "://" in first else first
-    if scheme not in FORMS:
+    scheme, found, _ = first.partition("://")
+    if not found or scheme not in FORMS:
         raise ConfigurationError(
-            f"sessions live in Redis and the broker is {scheme!r}: set inbox_redis_url to {'://, '.join(FORMS)}://"
+            f"sessions live in Redis and the address begins with {scheme + found if found else 'no scheme'!r}: {SET}"
         )
     try:
         place(first)
-    except ValueError as error:
+    except (TypeError, ValueError, RedisError) as error:
         raise ConfigurationError(f"inbox_redis_url or broker_url is no address of a Redis: {error}") from error
     return first
 
@@ -113,6 +117,11 @@ def place(url: str) -> Place:
     scheme = url.partition("://")[0]
     form = FORMS[scheme]
     if form == "server":
+        ConnectionPool.from_url(url).make_connection()
+        number = "" if scheme == "unix" else urlsplit(url).path.strip("/")
+        if number and not number.isdecimal():
+            # redis-py would take the first one in its place.
+            raise ValueError(f"its database is {number!r}, not a number")
         return Place(form, options=parse_url(url))
     split = urlsplit(url)
     base = f"{scheme.partition('+')[0]}://"
@@ -146,7 +155,10 @@ def _options(url: str) -> tuple[dict[str, Any], dict[str, Any]]:
     of_sentinels = {
         name.removeprefix("sentinel_"): options.pop(name) for name in list(options) if name.startswith("sentinel_")
     }
-    if options.pop("connection_class", None) is SSLConnection:
+    kind = options.pop("connection_class", Connection)
+    for each in (options, of_sentinels):
+        ConnectionPool(connection_class=kind, **each).make_connection()
+    if kind is SSLConnection:
         options["ssl"] = True
         of_sentinels.update({name: value for name, value in options.items() if name.startswith("ssl")})
     return options, of_sentinels

@@ -9,7 +9,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from celery_inbox.element import Kind
 from celery_inbox.store import replies
-from celery_inbox.store.connection import storage_error, storage_errors
+from celery_inbox.store.connection import repartitioning, storage_error, storage_errors
 from celery_inbox.store.keys import Address, inbox_prefix, partition_prefix
 from celery_inbox.store.link import link
 from celery_inbox.store.moves import (
@@ -38,12 +38,16 @@ CLOCK = ""
 """Stands for Redis's own clock in a script's ``now``."""
 STANDINGS: dict[int, Standing] = {0: "lost", 1: "held", 2: "cancelled"}
 REPLACED: dict[int, Replaced] = {1: "replaced", 0: "late", -1: "full"}
+SEARCH_ON = 2
+"""Reply of a search that goes on in another call."""
 HEAD = 4
 """Arguments of a call that do not change: EVALSHA, hash, number of keys, key."""
 MOST_LOADS = 5
 """Times that a forgotten script is loaded for one call."""
 MOST_AT_ONCE = 200
 """Messages that one script call stores at most, for other clients wait while it runs."""
+MOST_BYTES_AT_ONCE = 1 << 20
+"""Bytes of bodies that one script call stores at most, unless it is a single message."""
 
 
 class RedisStore:
@@ -52,6 +56,8 @@ class RedisStore:
     Raises:
         StorageUnavailable: Any method, when Redis does not answer in ``socket_timeout``; the move may have happened.
         StorageFull: Any method, when Redis is out of memory; the move has not happened.
+        Repartitioning: Any method that changes a session, while sessions are moved; the move has not happened.
+        ConfigurationError: Any method that is about a session which another partition has by now.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class RedisStore:
         self.link = link(url, socket_timeout, health_check)
         self._heads: dict[tuple[str, str], bytes] = {}
         self._prefixes: dict[str, str] = {}
+        self._plans: dict[tuple[str, Plan], tuple[bytes, int]] = {}
         self._send = script("send")
         self._send_terms = " ".join(
             map(
@@ -101,14 +108,20 @@ class RedisStore:
         [answer] = self._ask(move, [pack(self._head(move, key), HEAD, move.arguments(**given))])
         return answer
 
-    def _of_inbox(self, name: str, /, **given: Any) -> Any:
-        return self._call(name, self.inbox_prefix, **given)
-
     def _call_all(self, name: str, partitions: Sequence[str], /, **given: Any) -> list[Any]:
         """Make the same call in many partitions: one round trip for all."""
         move = script(name)
         arguments = move.arguments(**given)
         return self._ask(move, [pack(self._head(move, self.prefix(one)), HEAD, arguments) for one in partitions])
+
+    def ask(self, name: str, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Make calls of one script, each in a partition and with arguments of its own: one round trip for all."""
+        move = script(name)
+        return self._ask(move, [pack(self._head(move, self.prefix(one)), HEAD, given) for one, given in calls])
+
+    def ask_inbox(self, name: str, /, **given: Any) -> Any:
+        """Call a script that is about the inbox as a whole."""
+        return self._call(name, self.inbox_prefix, **given)
 
     def _ask(self, move: Script, commands: Sequence[bytes], id: str | None = None) -> list[Any]:
         """Make calls in one round trip; the first error is raised."""
@@ -140,8 +153,14 @@ class RedisStore:
     # The moves.
 
     def register(self, partitions: int, serializer: str) -> tuple[int, str]:
-        """Record the layout unless it is recorded; the reply is what is recorded."""
-        recorded = self._of_inbox("register", partitions=partitions, serializer=serializer)
+        """Record the layout unless it is recorded; the reply is what is recorded.
+
+        Raises:
+            Repartitioning: Sessions are being moved to another number of partitions.
+        """
+        recorded = self.ask_inbox("register", partitions=partitions, serializer=serializer)
+        if recorded[2] is not None:
+            raise repartitioning()
         return int(recorded[0]), replies.text(recorded[1])
 
     def _sending(self, partition: str, messages: Sequence[Outgoing], now: int | None) -> bytes:
@@ -157,16 +176,19 @@ class RedisStore:
         return replies.sent(line)
 
     def send_many(self, messages: Sequence[Outgoing], now: int | None = None) -> list[Sent]:
-        """Store messages: one round trip for all, one call per partition or ``MOST_AT_ONCE`` messages of it."""
+        """Store messages: one round trip for all, one call per partition, or per ``MOST_AT_ONCE`` of its messages."""
         groups: list[tuple[str, list[int]]] = []
         open_groups: dict[str, list[int]] = {}
+        room: dict[str, int] = {}
         for number, message in enumerate(messages):
-            partition = message.address.partition
+            partition, size = message.address.partition, len(message.payload)
             group = open_groups.get(partition)
-            if group is None or len(group) == MOST_AT_ONCE:
+            if group is None or len(group) == MOST_AT_ONCE or size > room[partition]:
                 group = open_groups[partition] = []
                 groups.append((partition, group))
+                room[partition] = MOST_BYTES_AT_ONCE
             group.append(number)
+            room[partition] -= size
         commands = [self._sending(name, [messages[number] for number in group], now) for name, group in groups]
         sent: list[Any] = [None] * len(messages)
         for (_, group), lines in zip(groups, self._ask(self._send, commands), strict=True):
@@ -189,19 +211,27 @@ class RedisStore:
         """Push the debounce back."""
         return replies.number(self._call("touch", self.prefix(address.partition), now=_at(now), session=address.digest))
 
-    def _claiming(self, token: str, plan: Plan) -> dict[str, Any]:
-        return {
-            "token": token,
-            "kind": plan.kind,
-            "worker": plan.worker,
-            "lease": self.terms.lease,
-            "max_batch": self.terms.max_batch,
-            "max_bytes": self.terms.max_bytes,
-            "min_interval": self.terms.min_interval,
-            "max_attempts": plan.max_attempts,
-            "on_exhausted": plan.on_exhausted,
-            "on_cancel": plan.on_cancel,
-        }
+    def _claiming(self, name: str, partition: str, plan: Plan, /, **given: Any) -> Any:
+        """Call a script that claims; its last slots are the same with every call of a handler and are packed once."""
+        move, size = script(name), HEAD + len(given)
+        found = self._plans.get((name, plan))
+        if found is None:
+            constants = {
+                "kind": plan.kind,
+                "worker": plan.worker,
+                "lease": self.terms.lease,
+                "max_batch": self.terms.max_batch,
+                "max_bytes": self.terms.max_bytes,
+                "min_interval": self.terms.min_interval,
+                "max_attempts": plan.max_attempts,
+                "on_exhausted": plan.on_exhausted,
+                "on_cancel": plan.on_cancel,
+            }
+            assert move.names == (*given, *constants), move.arguments(**given, **constants)
+            found = self._plans[name, plan] = (b"".join(map(bulk, constants.values())), size + len(constants))
+        head = b"".join([self._head(move, self.prefix(partition)), *map(bulk, given.values())])
+        [answer] = self._ask(move, [b"*%d\r\n%b%b" % (found[1], head, found[0])])
+        return answer
 
     def flush(self, address: Address, now: int | None = None) -> int:
         """Make what waits due now."""
@@ -209,10 +239,8 @@ class RedisStore:
 
     def claim(self, partition: str, token: str, plan: Plan, kick: str = "", now: int | None = None) -> Claim | None:
         """Lease the longest-due session of a partition."""
-        claiming = self._claiming(token, plan)
-        return replies.claim(
-            partition, self._call("claim", self.prefix(partition), now=_at(now), kick=kick, **claiming)
-        )
+        reply = self._claiming("claim", partition, plan, now=_at(now), kick=kick, token=token)
+        return replies.claim(partition, reply)
 
     def renew(self, claim: Claim, now: int | None = None) -> bool:
         """Extend a lease; False means lost."""
@@ -229,11 +257,10 @@ class RedisStore:
 
     def ack(self, claim: Claim, token: str = "", plan: Plan | None = None, now: int | None = None) -> Settled:
         """End a claim as handled; with a token, claim what is due next in the same call."""
-        claiming = self._claiming(token, plan or Plan())
-        outcome, handled, following = self._of_claim("ack", claim, now=_at(now), **claiming)
-        return Settled(
-            cast("Any", replies.text(outcome)), int(handled), next=replies.claim(claim.address.partition, following)
-        )
+        partition, session = claim.address.partition, claim.address.digest
+        given = {"now": _at(now), "session": session, "fence": claim.fence, "token": token}
+        outcome, handled, following = self._claiming("ack", partition, plan or Plan(), **given)
+        return Settled(cast("Any", replies.text(outcome)), int(handled), next=replies.claim(partition, following))
 
     def nack(self, claim: Claim, delay: int, reason: str = "", traceback: str = "", now: int | None = None) -> Settled:
         """End a claim as failed; a delay below 0 allows no further attempt."""
@@ -319,11 +346,11 @@ class RedisStore:
 
     def remove(self, address: Address, id: str, now: int | None = None) -> bool:
         """Take one waiting message out; False when it does not wait."""
-        return bool(self._of_session("remove", address, now=_at(now), id=id, **self._cutting))
+        return bool(self._search("remove", address, now=_at(now), id=id, **self._cutting))
 
     def replace(self, message: Outgoing, now: int | None = None) -> Replaced:
         """Give one waiting message another body."""
-        reply = self._of_session(
+        reply = self._search(
             "replace",
             message.address,
             now=_at(now),
@@ -336,10 +363,27 @@ class RedisStore:
         )
         return REPLACED[reply]
 
+    def _search(self, name: str, address: Address, /, **given: Any) -> int:
+        """Make a move that looks for a message, in as many calls as the search takes."""
+        cursor = 0
+        while True:
+            outcome, *following = self._of_session(name, address, cursor=cursor, **given)
+            if outcome != SEARCH_ON:
+                return int(outcome)
+            [cursor] = following
+
     def forget(self, partition: str, session: str, digest: str = "", now: int | None = None) -> tuple[int, int]:
-        """Delete everything about a session in a partition: messages, and messages in dead letters."""
-        removed, dead = self._call("forget", self.prefix(partition), now=_at(now), wanted=session, digest=digest)
-        return int(removed), int(dead)
+        """Delete everything about a session in a partition: messages, and messages in dead letters.
+
+        Without a digest it is the commands that were sent to the session.
+        """
+        removed = dead = since = 0
+        while since >= 0:
+            some, some_dead, since = self._call(
+                "forget", self.prefix(partition), now=_at(now), wanted=session, digest=digest, since=since
+            )
+            removed, dead = removed + some, dead + some_dead
+        return removed, dead
 
     def purge(self, partition: str, id: str, evicted: bool = False) -> int:
         """Delete a dead letter for good; evicted ones are counted."""
@@ -351,14 +395,26 @@ class RedisStore:
         return [replies.listed(reply) for reply in found]
 
     def peek(self, address: Address, first: int = 0, last: int = 99) -> View | None:
-        """Read a page of a session; None when there is none."""
-        return replies.view(self._of_session("peek", address, first=first, last=last))
+        """Read a page of a session, in as many calls as its size takes; None when there is none."""
+        read = self._of_session("peek", address, first=first, last=last, first_open=0)
+        *_, batch, elements = read
+        found = read
+        while found[0] and not _is_whole(found, len(batch), first + len(elements), last):
+            place = {"first": first + len(elements), "last": last, "first_open": len(batch)}
+            found = self._of_session("peek", address, **place)
+            if not found[-1] and not found[-2]:
+                break
+            batch += found[-2]
+            elements += found[-1]
+        return replies.view(read)
 
-    def letters(self, partition: str, first: int = 0, last: int = 99) -> list[Letter]:
-        """List a page of dead letters, oldest first."""
-        return [
-            replies.letter(reply) for reply in self._call("letters", self.prefix(partition), first=first, last=last)
-        ]
+    def letters(self, partition: str, first: int = 0, last: int = 99, session: str = "") -> list[Letter]:
+        """List a page of dead letters, oldest first, in as many calls as their size takes."""
+        listed: list[Letter] = []
+        while first >= 0:
+            first, found = self._call("letters", self.prefix(partition), first=first, last=last, wanted=session)
+            listed += map(replies.letter, found)
+        return listed
 
     def redrive(self, id: str, address: Address, debounce: int, max_wait: int, now: int | None = None) -> int:
         """Bring a dead letter back to its session."""
@@ -403,19 +459,19 @@ class RedisStore:
         """
         telling = {"worker": worker, "fixed": " ".join(fixed), "held": " ".join(held), "partitions": partitions}
         lease = self.terms.lease if bury else 0
-        return [replies.text(each) for each in self._of_inbox("share", now=_at(now), lease=lease, **telling)]
+        return [replies.text(each) for each in self.ask_inbox("share", now=_at(now), lease=lease, **telling)]
 
     def leave(self, worker: str) -> None:
         """Tell that a worker ends; its share is free at once."""
-        self._of_inbox("leave", worker=worker)
+        self.ask_inbox("leave", worker=worker)
 
     def prove(self, worker: str, now: int | None = None) -> None:
         """Record that a worker consumes."""
-        self._of_inbox("prove", now=_at(now), worker=worker)
+        self.ask_inbox("prove", now=_at(now), worker=worker)
 
     def workers(self, now: int | None = None) -> list[Serving]:
         """List the workers that tell that they live."""
-        found, at = self._of_inbox("workers", now=_at(now))
+        found, at = self.ask_inbox("workers", now=_at(now))
         return [replies.serving(reply) for reply in found if int(reply[1]) > int(at) - self.terms.lease]
 
     # Waking dispatchers.
@@ -447,8 +503,13 @@ class RedisStore:
             message = subscription.get_message(timeout=seconds)
         if message is None:
             return None
-        partition, delay = replies.text(message["data"]).split(" ")
-        return partition, int(delay)
+        return replies.wake(message["data"])
+
+
+def _is_whole(found: Sequence[Any], open: int, following: int, last: int) -> bool:
+    """Whether a peek has got all that it asked for."""
+    waiting, size = int(found[4]), int(found[5])
+    return open >= size and following >= (waiting if last < 0 else min(waiting, last + 1))
 
 
 def _at(now: int | None) -> int | str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, cast
 
 from celery_inbox.element import COMMAND, MESSAGE, Kind
 from celery_inbox.store.keys import Address
 from celery_inbox.store.moves import Claim, Depths, Dispatch, Letter, Listed, Reclaimed, Sent, Serving, Settled, View
+
+WAKE = re.compile(rb"([0-9a-z]+) ([0-9]{1,15})")
 
 
 def text(value: Any) -> str:
@@ -30,17 +34,24 @@ def sent(reply: bytes) -> Sent:
 def claim(partition: str, reply: Any) -> Claim | None:
     if not reply:
         return None
-    digest, name, fence, attempt, batch, kind, due_at, claimed_at, elements = reply
+    line, sizes, elements = reply
+    digest, fence, attempt, batch, kind, due_at, claimed_at, name = text(line).split(" ", 7)
     return Claim(
-        Address(partition, text(digest), text(name)),
+        Address(partition, digest, name),
         int(fence),
         int(attempt),
-        text(batch),
-        cast("Kind", text(kind)),
+        batch,
+        cast("Kind", kind),
         int(due_at),
         int(claimed_at),
-        tuple(elements),
+        divided(elements, map(int, sizes.split())),
     )
+
+
+def divided(whole: bytes, sizes: Iterable[int]) -> tuple[bytes, ...]:
+    """Parts of a text that stand one behind the other."""
+    ends = [0, *accumulate(sizes)]
+    return tuple(whole[begin:end] for begin, end in pairwise(ends))
 
 
 def settled(reply: Any) -> Settled:
@@ -65,8 +76,14 @@ def dispatch(reply: Any) -> Dispatch:
     return Dispatch(int(look_in), int(expired), int(old), tuple(kicks))
 
 
+def wake(said: bytes) -> tuple[str, int] | None:
+    """None for what others publish there."""
+    found = WAKE.fullmatch(said)
+    return (text(found[1]), int(found[2])) if found else None
+
+
 def view(reply: Any) -> View | None:
-    flat, due, lease_end, stopped_until, waiting, batch, elements = reply
+    flat, due, lease_end, stopped_until, waiting, _, batch, elements = reply
     if not flat:
         return None
     found = fields(flat)

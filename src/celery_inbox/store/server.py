@@ -59,13 +59,15 @@ def clock(store: RedisStore) -> int:
 def recorded(store: RedisStore) -> dict[str, str]:
     """What all processes of the inbox have agreed on, ``partitions`` and ``serializer``; empty before the first send.
 
+    While sessions are moved to another number of partitions, that number is ``moving``.
+
     Args:
         store: Where to look.
 
     Raises:
         StorageUnavailable: Redis did not answer.
     """
-    names = ("partitions", "serializer")
+    names = ("partitions", "serializer", "moving")
     with storage_errors():
         found: Any = store.client.hmget(f"{store.inbox_prefix}:config", *names)
     return {name: text(value) for name, value in zip(names, found, strict=True) if value is not None}

@@ -1,7 +1,8 @@
 """Script calls on redis-py's connections, packed once instead of command by command.
 
-redis-py connects, authenticates, pools and parses. Its way from a call to bytes costs more than all the rest of a send,
-so this file packs a call's constant head once per partition and sends many calls as one piece.
+redis-py connects, authenticates and parses. Its way from a call to bytes costs more than all the rest of a send, so
+this file packs a call's constant head once per partition and sends many calls as one piece. Its pool asks the system
+with every call whether the connection still stands; here the call itself finds out, for it may be sent twice.
 """
 
 from __future__ import annotations
@@ -36,10 +37,17 @@ def pack(head: bytes, size: int, arguments: Iterable[Any]) -> bytes:
 
 
 class Wire:
-    """Calls on the pooled connections of a client."""
+    """Calls on connections that a client's pool has made; as many as there are calls at once."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._pool = client.connection_pool
+        self._idle: list[Any] = []
+
+    def _take(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._pool.get_connection()
 
     def exchange(self, commands: Sequence[bytes]) -> list[Any]:
         """Send commands in one piece and read a reply for each; a reply that is an error stands in its place.
@@ -51,22 +59,29 @@ class Wire:
             redis.RedisError: The server did not answer.
         """
         packed = [b"".join(commands)]
-        for is_last in (False, True):
-            connection = self._pool.get_connection()
-            try:
-                connection.send_packed_command(packed)
-                return [reply(connection) for _ in commands]
-            except redis.ConnectionError:
-                connection.disconnect()
-                if is_last:
-                    raise
-            except BaseException:
-                # A soft time limit, say: what is still on its way must not answer the next call.
-                connection.disconnect()
-                raise
-            finally:
-                self._pool.release(connection)
-        raise AssertionError("unreachable")
+        connection = self._take()
+        try:
+            answers = self._exchange_twice(connection, packed, len(commands))
+        except BaseException:
+            # A soft time limit, say: what is still on its way must not answer the next call.
+            connection.disconnect()
+            self._pool.release(connection)
+            raise
+        self._idle.append(connection)
+        return answers
+
+    def _exchange_twice(self, connection: Any, packed: list[bytes], replies: int) -> list[Any]:
+        try:
+            return self._exchange(connection, packed, replies)
+        except redis.ConnectionError:
+            connection.disconnect()
+            # Left to itself, a connection would not ask Sentinel again but go back to the old primary.
+            connection.connect()
+            return self._exchange(connection, packed, replies)
+
+    def _exchange(self, connection: Any, packed: list[bytes], replies: int) -> list[Any]:
+        connection.send_packed_command(packed)
+        return [reply(connection) for _ in range(replies)]
 
 
 def reply(connection: Any) -> Any:

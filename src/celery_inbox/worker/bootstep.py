@@ -11,7 +11,7 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 
 from celery_inbox.element import COMMAND, MESSAGE
-from celery_inbox.errors import ConfigurationError, StorageUnavailable
+from celery_inbox.errors import ConfigurationError, Repartitioning, StorageUnavailable
 from celery_inbox.observe import log, signals
 from celery_inbox.store.keys import COMMAND_PARTITION
 from celery_inbox.worker import registry
@@ -21,6 +21,7 @@ from celery_inbox.worker.identity import take_identity
 from celery_inbox.worker.partitions import AUTO, all_partitions, parse
 from celery_inbox.worker.queues import queue_name, queue_of
 from celery_inbox.worker.share import Share
+from celery_inbox.worker.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
@@ -94,7 +95,7 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
         except ConfigurationError as error:
             raise SystemExit(f"celery-inbox: {error}") from error
         if self.served:
-            self._subscribe(queues, named or [])
+            self._subscribe(worker, queues, named or [])
             worker.prefetch_multiplier = 1
             if worker.app.connection_for_read().transport.driver_type == "redis":
                 # Even one kick fetched ahead is one that waits here while another worker is free.
@@ -102,15 +103,17 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
             self.identity = take_identity(worker.hostname)
             log.connect()
 
-    def _subscribe(self, queues: Any, named: list[str]) -> None:
+    def _subscribe(self, worker: Any, queues: Any, named: list[str]) -> None:
         chosen = list(named)
+        worker.kick_queues = set()
         for found, partitions in self.served.items():
             for partition in partitions:
                 if partition == AUTO:
                     # Known from the start, for Celery looks only then whether there are quorum queues.
-                    self._add(queues, found, all_partitions(found.settings.partitions))
+                    worker.kick_queues |= {*self._add(queues, found, all_partitions(found.settings.partitions))}
                 else:
                     chosen += self._add(queues, found, [partition])
+        worker.kick_queues |= {*chosen} - {*named}
         if not chosen:
             # Nothing until there is a share; to Celery an empty choice would mean everything.
             queues.select(list(queues)[:1])
@@ -127,14 +130,15 @@ class InboxStep(bootsteps.StartStopStep):  # type: ignore[misc]
         for found in self.served:
             try:
                 found.check()
+            except (ConfigurationError, Repartitioning) as error:
+                raise SystemExit(f"celery-inbox: {error}") from error
             except StorageUnavailable as error:
                 # Celery waits for a broker that is away at the start; so do we, in the dispatcher.
                 signals.dispatch_failed.send(sender=found, what="Redis", exception=error)
-            except ConfigurationError as error:
-                raise SystemExit(f"celery-inbox: {error}") from error
         slots = 1 if pool_name(worker.pool_cls) == "solo" else worker.concurrency
+        shortcut = Shortcut(worker, slots)
         dispatchers = [
-            Dispatcher(found, self._share(worker, found, partitions), slots)
+            Dispatcher(found, self._share(worker, found, partitions), slots, shortcut)
             for found, partitions in self.served.items()
         ]
         service = Service(dispatchers, self.identity)

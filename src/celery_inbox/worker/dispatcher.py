@@ -7,12 +7,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from celery_inbox.errors import StorageUnavailable
+from celery_inbox.errors import Repartitioning, StorageUnavailable
 from celery_inbox.observe import signals
 from celery_inbox.store.moves import SHARES, Dispatch, Store
 from celery_inbox.worker.drain import tell_exhausted
+from celery_inbox.worker.full import is_full
 from celery_inbox.worker.patience import pause
 from celery_inbox.worker.queues import queue_of
+from celery_inbox.worker.shortcut import Shortcut
 
 if TYPE_CHECKING:
     from celery_inbox.bound import BoundInbox
@@ -30,14 +32,17 @@ class BrokerAway(Exception):
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
+        self.is_full = is_full(error)
+        """Handling what waits is what frees memory, if it is the sessions' Redis too."""
 
 
 class Dispatcher:
     """One thread of an inbox worker, for one inbox."""
 
-    def __init__(self, inbox: BoundInbox, share: Share, slots: int) -> None:
+    def __init__(self, inbox: BoundInbox, share: Share, slots: int, shortcut: Shortcut | None = None) -> None:
         self.inbox = inbox
         self.share = share
+        self._shortcut = shortcut
         self.slots = slots
         self.store = inbox.open_store(health_check=HEALTH_CHECK)
         self._thread: threading.Thread | None = None
@@ -70,6 +75,10 @@ class Dispatcher:
                 self.renew_share()
                 self.look()
                 self._sleep()
+            except Repartitioning as error:
+                # The number that this worker has may be another than the one that comes out of it.
+                self.inbox.check_again()
+                self._fail("Redis", error)
             except StorageUnavailable as error:
                 self._fail("Redis", error)
             except BrokerAway as error:
@@ -116,9 +125,14 @@ class Dispatcher:
         if ripe:
             replies = self.store.dispatch(ripe, os.urandom(6).hex(), self.slots)
             self._excuse_holders()
-            for partition, reply in zip(ripe, replies, strict=True):
+            for number, (partition, reply) in enumerate(zip(ripe, replies, strict=True)):
                 self._look_at[partition] = now + reply.look_in / 1000
-                self._act(partition, reply)
+                try:
+                    self._act(partition, reply)
+                except BrokerAway as away:
+                    for other, its_reply in zip(ripe[number + 1 :], replies[number + 1 :], strict=True):
+                        self._do_without(other, its_reply, away)
+                    raise
         self._failures = 0
 
     def _excuse_holders(self) -> None:
@@ -129,8 +143,6 @@ class Dispatcher:
         self._asked_at = time.monotonic()
 
     def _act(self, partition: str, reply: Dispatch) -> None:
-        if reply.old_kicks:
-            self._count_again(partition)
         if reply.expired:
             reclaim(self.inbox, self.store, partition)
             self._look_at[partition] = 0.0
@@ -138,9 +150,21 @@ class Dispatcher:
             try:
                 self._publish(partition, reply)
             except Exception as error:
-                self.store.unkick(partition, reply.kicks)
-                raise self._broker_away(error) from error
+                away = self._broker_away(error)
+                self._do_without(partition, reply, away)
+                raise away from error
             signals.dispatched.send(sender=self.inbox, partition=partition, kicks=len(reply.kicks))
+        if reply.old_kicks:
+            self._count_again(partition)
+
+    def _do_without(self, partition: str, reply: Dispatch, away: BrokerAway) -> None:
+        """Forget the kicks of a partition; a broker that is full leaves those to this worker that it has slots for."""
+        own = reply.kicks[: self._shortcut.room] if away.is_full and self._shortcut else ()
+        for kind, kick in own:
+            assert self._shortcut is not None
+            self._shortcut.hand_over(self.inbox.handler_task(kind), partition, kick)
+        if len(own) < len(reply.kicks):
+            self.store.unkick(partition, reply.kicks[len(own) :])
 
     def _count_again(self, partition: str) -> None:
         """Kicks that nobody took for a lease are lost, unless they wait in the broker for a slot."""
@@ -149,9 +173,16 @@ class Dispatcher:
             queue.declare()
             queued = queue.queue_declare().message_count  # asked passively, Redis knows no empty queue
         except Exception as error:
-            raise self._broker_away(error) from error
+            away = self._broker_away(error)
+            if away.is_full:
+                # It cannot be asked, and what it lost meanwhile nobody would handle.
+                self._do_without(partition, self._forget_old(partition, 0), away)
+            raise away from error
+        self._act(partition, self._forget_old(partition, queued))
+
+    def _forget_old(self, partition: str, queued: int) -> Dispatch:
         [reply] = self.store.dispatch([partition], os.urandom(6).hex(), self.slots, queued=queued)
-        self._act(partition, reply)
+        return reply
 
     def _broker_away(self, error: Exception) -> BrokerAway:
         self._hang_up()
@@ -182,10 +213,14 @@ class Dispatcher:
     def _listen(self) -> None:
         while not self._stopping.is_set():
             left = min([self._share_at, *self._look_at.values()]) - time.monotonic()
-            if left <= 0 or self.share.has_moved:
+            if self.share.has_moved:
                 return
-            message = self.store.woken(self._subscription, min(left, HANDOVER_TICK) if self.share.is_moving else left)
+            # One look answers all the wakes that have come, hence they are read even when it is time to look.
+            patience = min(left, HANDOVER_TICK) if self.share.is_moving else left
+            message = self.store.woken(self._subscription, max(patience, 0.0))
             if message is None:
+                if left <= 0:
+                    return
                 continue
             partition, delay = message
             if partition == SHARES:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import traceback
 from typing import TYPE_CHECKING
 
 from celery.exceptions import Retry
@@ -18,13 +17,13 @@ from celery_inbox.store.moves import Claim, Outcome, Plan, Settled
 from celery_inbox.worker import lease as leases
 from celery_inbox.worker.identity import token, worker_identity
 from celery_inbox.worker.outcome import (
-    MAX_TRACEBACK,
     asked_delay,
     cause,
     is_put_to_death,
     last_failure,
     name_of,
     reason_of,
+    traceback_of,
     verdict,
 )
 from celery_inbox.worker.patience import until_answered
@@ -65,10 +64,10 @@ def drain(task: HandlerTask, partition: str, kick: str) -> int:
         claim = until_answered(lambda: store.claim(partition, first, plan, kick), store.terms.lease / 1000)
     except StorageUnavailable:
         return 0
-    served = 0
+    served, serves_many = 0, task.serves_many
     while claim is not None:
         served += 1
-        follow = task.serves_many and served < MOST_SESSIONS and time.monotonic() < ends_at
+        follow = serves_many and served < MOST_SESSIONS and time.monotonic() < ends_at
         try:
             claim = serve(task, claim, plan, follow)
         except Failed as failed:
@@ -145,8 +144,7 @@ def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: 
         asked = asked_delay(error)
         delay = ms(task.policy.delay(claim.attempt, 1.0 if inbox.in_process else None) if asked is None else asked)
     behind = cause(error)
-    told = "".join(traceback.format_exception(behind))[-MAX_TRACEBACK:]
-    reason = reason_of(error)[:MAX_TRACEBACK]
+    reason, told = reason_of(error), traceback_of(behind)
     settled = lease.settle(lambda: inbox.store.nack(claim, delay, reason, told))
     tell(inbox, claim, lease, settled, error)
     if not isinstance(error, Exception):

@@ -140,7 +140,8 @@ class LeaseKeeper:
     def hold(self, lease: Lease) -> None:
         """Renew a lease from now on."""
         self._leases[id(lease)] = lease
-        self._held.set()
+        if not self._held.is_set():
+            self._held.set()
         if self._thread is None:
             with self._lock:
                 if self._thread is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import traceback
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
@@ -129,7 +130,25 @@ def last_failure(error: BaseException) -> BaseException:
 def reason_of(error: BaseException) -> str:
     """Name an exception with its text, for a dead letter."""
     said = error.reason if isinstance(error, Reject) and isinstance(error.reason, str) else cause(error)
-    return f"{name_of(error)}: {said}"
+    return storable(f"{name_of(error)}: {text_of(said)}")[:MAX_TRACEBACK]
+
+
+def text_of(said: object) -> str:
+    """What an exception says of itself, unless that raises."""
+    try:
+        return str(said)
+    except Exception as error:
+        return f"its __str__ raised {type(error).__name__}"
+
+
+def traceback_of(error: BaseException) -> str:
+    """The end of an exception's traceback, for a dead letter."""
+    return storable("".join(traceback.format_exception(error)))[-MAX_TRACEBACK:]
+
+
+def storable(text: str) -> str:
+    """Text as UTF-8 can store it: a file's name, say, may hold lone surrogates."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def name_of(error: BaseException) -> str:

@@ -31,7 +31,7 @@ def until_answered(call: Callable[[], T], seconds: float = float("inf")) -> T:
         seconds: Give up after so long.
 
     Raises:
-        StorageUnavailable: Redis did not answer for that long.
+        StorageUnavailable: Redis did not answer for that long, or its answer would be an error each time.
     """
     ends_at = time.monotonic() + seconds
     failures = 0
@@ -41,9 +41,9 @@ def until_answered(call: Callable[[], T], seconds: float = float("inf")) -> T:
         except SoftTimeLimitExceeded:
             # The limit is for the handler; an ack that it interrupts would be a batch handled twice.
             continue
-        except StorageUnavailable:
+        except StorageUnavailable as error:
             failures += 1
             wait = pause(failures)
-            if time.monotonic() + wait > ends_at:
+            if error.is_final or time.monotonic() + wait > ends_at:
                 raise
             time.sleep(wait)

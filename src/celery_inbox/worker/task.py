@@ -16,6 +16,7 @@ from celery_inbox.message import Batch, Command
 from celery_inbox.store.moves import Plan
 from celery_inbox.worker import event_loop
 from celery_inbox.worker.drain import drain
+from celery_inbox.worker.kick import kicks_only
 from celery_inbox.worker.outcome import Policy
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class HandlerTask(Task):  # type: ignore[misc]
     inbox: ClassVar[BoundInbox]
     policy: ClassVar[Policy]
     kind: ClassVar[Kind]
+
+    def start_strategy(self, app: Any, consumer: Any, **options: Any) -> Any:
+        """Take kicks off the broker, and nothing else that names this task."""
+        return kicks_only(self, super().start_strategy(app, consumer, **options))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if args and isinstance(args[0], (Batch, Command)):

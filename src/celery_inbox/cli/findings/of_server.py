@@ -80,10 +80,20 @@ def look_at_persistence(store: RedisStore, section: Section) -> None:
 
 def look_at_agreement(inbox: Inbox, store: RedisStore, section: Section) -> None:
     """Report on partitions and serializer."""
+    recorded = server.recorded(store)
+    if "moving" in recorded:
+        numbers = f"{recorded['partitions']} {recorded['moving']}"
+        section.error(
+            "agreement",
+            f"a repartition from {recorded['partitions']} to {recorded['moving']} partitions is under way, or was "
+            "interrupted: sends are refused, workers do not start",
+            f"wait for it, or end it with: celery -A proj inbox repartition {numbers}",
+        )
+        return
     for disagreement in disagreements(inbox):
         section.error("agreement", disagreement, "give every process the recorded value")
         return
-    if server.recorded(store):
+    if recorded:
         section.ok("agreement", f"partitions={inbox.settings.partitions}, serializer={inbox.settings.serializer}")
     else:
         section.ok("agreement", "nothing is recorded yet: the first send or worker does it")

@@ -1,6 +1,6 @@
 -- End a claim whose batch was handled; with a token, claim the next due session in the same call.
 -- Reply: {done or lost, messages handled, claim as of claim.lua or false}.
--- Uses: clock, keys, element, session, due, arm, remember, full, settle, claim.
+-- Uses: clock, keys, element, session, due, arm, remember, full, settle, aside, claim.
 local keys         = partition_keys(KEYS[1])  -- partition
 local now          = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
 local session      = session_keys(KEYS[1], ARGV[2]) -- digest
@@ -17,13 +17,18 @@ local on_exhausted = ARGV[12]                 -- park, hold or isolate
 local on_cancel    = ARGV[13]                 -- ack or rejoin
 
 work_when_full(keys)
-local found = load(session)
+local holder = redis.call('HMGET', session.hash, 'fence', 'token')
+local found = { fence = tonumber(holder[1]), token = holder[2] }
 local outcome, handled = standing(keys, found, fence, now), 0
 if outcome == 'held' then
   outcome, handled = 'done', redis.call('LLEN', session.batch)
   settled(keys, found, now)
   redis.call('HINCRBY', keys.counts, 'handled', handled)
-  close_batch(keys, session, found, now)
+  if redis.call('EXISTS', session.waiting) == 1 then
+    close_batch(keys, session, load(session), now)
+  else
+    close_last(keys, session, found.token)
+  end
 end
 local claimed = false
 if token ~= '' then

@@ -8,7 +8,7 @@ local fence     = tonumber(ARGV[3])        -- of the claim; 0 from outside
 local max_batch = tonumber(ARGV[4])
 local max_bytes = tonumber(ARGV[5])
 
-work_when_full(keys)
+work_when_full(keys, fence == 0 and session)
 local found = load(session)
 if fence == 0 and found.fence then
   redis.call('HSET', session.hash, 'cancel', string.format('%.0f', found.fence))

@@ -1,6 +1,6 @@
 -- Lease the longest-due session of the partition and move its oldest messages into its batch.
--- Reply: {digest, session, fence, attempt, batch id, kind, due_at, claimed_at, {element...}}; false when nothing is due.
--- Uses: clock, keys, element, session, due, arm, full, claim.
+-- Reply: {line, sizes, elements}: digest, fence, attempt, batch id, kind, due_at, claimed_at and session; false when nothing is due.
+-- Uses: clock, keys, element, session, due, arm, full, aside, claim.
 local keys         = partition_keys(KEYS[1])  -- partition
 local now          = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
 local kick         = ARGV[2]                  -- id of the kick that led here, or ''

@@ -24,16 +24,25 @@ for number, kick in ipairs(queued >= 0 and old or {}) do
 end
 for _, digest in ipairs(redis.call('ZRANGEBYSCORE', keys.stopped, '-inf', now, 'LIMIT', 0, LOOK_AT)) do
   local session = session_keys(KEYS[1], digest)
-  start_again(keys, session, load(session), now)
+  if is_damaged(session) then
+    stop_damaged(keys, session)
+  else
+    start_again(keys, session, load(session), now)
+  end
 end
 local kicks = { m = {}, c = {} }
 local due = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'LIMIT', 0, 2 * slots)
 if #due > 0 then
   local wanted = { m = 0, c = 0 }
   for _, digest in ipairs(due) do
-    local next_batch = redis.call('HMGET', session_keys(KEYS[1], digest).hash, 'batch', 'kind', 'head')
-    local kind = (next_batch[1] and next_batch[2] or next_batch[3]) == 'c' and 'c' or 'm'
-    wanted[kind] = wanted[kind] + 1
+    local session = session_keys(KEYS[1], digest)
+    if is_damaged(session) then
+      stop_damaged(keys, session)
+    else
+      local next_batch = redis.call('HMGET', session.hash, 'batch', 'kind', 'head')
+      local kind = (next_batch[1] and next_batch[2] or next_batch[3]) == 'c' and 'c' or 'm'
+      wanted[kind] = wanted[kind] + 1
+    end
   end
   for _, kick in ipairs(redis.call('ZRANGE', keys.kicks, 0, -1)) do
     local kind = string.sub(kick, 1, 1)

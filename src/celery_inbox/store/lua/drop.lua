@@ -8,18 +8,18 @@ local ticket  = ARGV[3]                  -- names this call: sent twice, it gets
 
 local AN_HOUR = 3600000
 
-work_when_full(keys)
-local dropped = dropped_key(KEYS[1], ticket)
-if redis.call('EXISTS', dropped) == 1 then return redis.call('LLEN', dropped) end
+work_when_full(keys, session)
+local dropped = dropped_keys(KEYS[1], ticket)
+local known = redis.call('LLEN', dropped.waiting) + redis.call('LLEN', dropped.batch)
+if known > 0 then return known end
 local found = load(session)
 if not found.name then return 0 end
-if redis.call('EXISTS', session.waiting) == 1 then redis.call('RENAME', session.waiting, dropped) end
-if found.batch and not found.fence then
-  while redis.call('LMOVE', session.batch, dropped, 'RIGHT', 'LEFT') do end
-end
-local count = redis.call('LLEN', dropped)
+if redis.call('EXISTS', session.waiting) == 1 then redis.call('RENAME', session.waiting, dropped.waiting) end
+if not found.fence and redis.call('EXISTS', session.batch) == 1 then redis.call('RENAME', session.batch, dropped.batch) end
+local count = redis.call('LLEN', dropped.waiting) + redis.call('LLEN', dropped.batch)
 redis.call('HINCRBY', keys.counts, 'dropped', count)
-redis.call('PEXPIRE', dropped, AN_HOUR)
+redis.call('PEXPIRE', dropped.waiting, AN_HOUR)
+redis.call('PEXPIRE', dropped.batch, AN_HOUR)
 found.bytes, found.flush, found.closed, found.active, found.key, found.head = 0, 0, false, false, '-', 'm'
 save_waiting(session, found)
 if not found.fence then close_batch(keys, session, found, now) end

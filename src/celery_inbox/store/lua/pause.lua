@@ -6,7 +6,7 @@ local now      = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
 local session  = session_keys(KEYS[1], ARGV[2]) -- digest
 local duration = tonumber(ARGV[3])        -- ms; 0 until resume
 
-work_when_full(keys)
+work_when_full(keys, session)
 if duration > 0 then
   redis.call('SET', session.pause, now + duration, 'PX', duration)
 else

@@ -7,7 +7,7 @@ local lease    = tonumber(ARGV[2])        -- ms
 local outage   = ARGV[3] == '1'           -- the caller could not reach Redis for a third of a lease
 local max_dead = tonumber(ARGV[4])
 
-local AT_MOST = 100
+local AT_MOST = 20
 local CRASHED = 'The worker did not renew its lease: killed, out of memory, or hung.'
 
 work_when_full(keys)
@@ -16,8 +16,11 @@ if tonumber(redis.call('HGET', keys.state, 'grace_until') or 0) > now then retur
 local reclaimed = {}
 for _, digest in ipairs(redis.call('ZRANGEBYSCORE', keys.leased, '-inf', now, 'LIMIT', 0, AT_MOST)) do
   local session = session_keys(KEYS[1], digest)
-  local found = load(session)
-  if not found.fence then
+  local damaged = is_damaged(session)
+  local found = damaged and {} or load(session)
+  if damaged then
+    stop_damaged(keys, session)
+  elseif not found.fence then
     redis.call('ZREM', keys.leased, digest)
   else
     local told = { digest, found.name, found.fence, found.attempt, 'retry', found.batch }

@@ -10,7 +10,7 @@ local max_wait  = tonumber(ARGV[5])        -- ms
 local max_batch = tonumber(ARGV[6])
 local max_bytes = tonumber(ARGV[7])
 
-work_when_full(keys)
+work_when_full(keys, session)
 if redis.call('ZREM', keys.dead, id) == 0 then return 0 end
 local letter = dead_keys(KEYS[1], id)
 local name = redis.call('HGET', letter.info, 'session')
@@ -21,15 +21,16 @@ while true do
   local element = redis.call('LPOP', letter.batch)
   if not element then break end
   local head = header(element)
-  local flags = 'r' .. string.gsub(head.flags, '[ri-]', '')
-  local payload = string.sub(element, head.payload)
-  redis.call('RPUSH', session.waiting, pack(head.kind, flags, head.at, head.size, id, head.id, payload))
+  redis.call('RPUSH', session.waiting, marked(element, head, 'r', id))
   found.bytes = found.bytes + head.size
   brought = brought + 1
 end
 redis.call('UNLINK', letter.info)
 redis.call('HINCRBY', keys.counts, 'dead', -brought)
-if not found.name then redis.call('HSET', session.hash, 'name', name, 'debounce', debounce, 'max_wait', max_wait) end
+if not found.name then
+  redis.call('HSET', session.hash, 'name', name, 'debounce', debounce, 'max_wait', max_wait)
+  enrol(keys, session, name)
+end
 found.debounce, found.max_wait = found.debounce or debounce, found.max_wait or max_wait
 if was_empty then found.deadline_at = now end
 look(session, found, redis.call('LLEN', session.waiting), max_batch, max_bytes)

@@ -5,7 +5,7 @@ local keys    = partition_keys(KEYS[1])  -- partition
 local now     = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
 local session = session_keys(KEYS[1], ARGV[2]) -- digest
 
-work_when_full(keys)
+work_when_full(keys, session)
 local found = load(session)
 local was_stopped = redis.call('DEL', session.pause) == 1 or found.held
 if found.held then

@@ -9,6 +9,7 @@ local FIRST = 3                       -- ARGV[3...]: what the caller says of a m
 
 local GENERATED_TTL = 60000
 local MOST_GENERATED = 10000
+local READ_AT_ONCE = 64
 
 local words = {}
 for word in string.gmatch(terms, '%S+') do table.insert(words, tonumber(word)) end
@@ -59,12 +60,18 @@ end
 
 -- Make room by dropping the oldest messages. Replies how many, their bytes and their ids; nil when there is no room to make.
 local function make_room(session, found, count, size)
-  local dropping, freed, ids = 0, 0, ''
+  local dropping, freed, ids = 0, 0, { '' }
+  local read, first, step = {}, 0, 1
   while count - dropping + 1 > max_pending or found.bytes - freed + size > max_pending_bytes do
-    local oldest = drop_oldest and redis.call('LINDEX', session.waiting, dropping)
+    if drop_oldest and dropping == first + #read then
+      first, read = dropping, redis.call('LRANGE', session.waiting, dropping, dropping + step - 1)
+      step = math.min(step * 4, READ_AT_ONCE)
+    end
+    local oldest = read[dropping - first + 1]
     local head = oldest and header(oldest)
     if type(head) ~= 'table' or head.kind == 'c' then return nil end
-    dropping, freed, ids = dropping + 1, freed + head.size, ids .. ' ' .. head.id
+    dropping, freed = dropping + 1, freed + head.size
+    table.insert(ids, head.id)
   end
   if dropping > 0 then
     redis.call('LTRIM', session.waiting, dropping, -1)
@@ -72,7 +79,7 @@ local function make_room(session, found, count, size)
     local head = header(redis.call('LINDEX', session.waiting, 0) or '')
     if type(head) == 'table' then found.key, found.head = head.key, head.kind end
   end
-  return dropping, freed, ids
+  return dropping, freed, table.concat(ids, ' ')
 end
 
 local function accept(form, payload)
@@ -101,6 +108,7 @@ local function accept(form, payload)
   if form.active then found.active_at = now end
   if form.flush then found.flush = count end
   found.closed = found.closed or form.kind == 'c' or form.key ~= found.key or count >= max_batch or found.bytes >= max_bytes
+  if not found.name then enrol(keys, session, form.name) end
   redis.call('HSET', session.hash, 'name', form.name, 'debounce', form.debounce, 'max_wait', form.max_wait)
   save_waiting(session, found)
   if not found.batch and not redis.call('ZSCORE', keys.stopped, session.digest) then arm(keys, session, found, now) end

@@ -1,6 +1,6 @@
 -- Let what arrived meanwhile join the running batch, up to a command, another key, or ten times a batch.
 -- Reply: {element...} that the caller does not know yet; false when the lease is lost.
--- Uses: keys, element, session, due, arm, full, claim.
+-- Uses: keys, element, session, due, arm, full, aside, claim.
 local keys      = partition_keys(KEYS[1])  -- partition
 local session   = session_keys(KEYS[1], ARGV[1]) -- digest
 local fence     = tonumber(ARGV[2])        -- of the claim

@@ -5,7 +5,7 @@ local keys    = partition_keys(KEYS[1])  -- partition
 local now     = now_ms(ARGV[1])          -- ms, or '' for Redis's clock
 local session = session_keys(KEYS[1], ARGV[2]) -- digest
 
-work_when_full(keys)
+work_when_full(keys, session)
 local found = load(session)
 if redis.call('LLEN', session.waiting) == 0 then return false end
 if not redis.call('ZSCORE', keys.stopped, session.digest) and (found.fence or not found.batch) then

@@ -1,9 +1,12 @@
 -- Put a session that nobody holds where it belongs: in one set, or nowhere.
 
--- Tell the dispatchers when something is due before they would look.
+local LATE = 100 -- ms
+
+-- Tell the dispatchers when something is due before they would look. A look that is a little late is on its way: a
+-- busy dispatcher told by every send would be busier still.
 local function wake(keys, at, now)
   local wake_at = tonumber(redis.call('HGET', keys.state, 'wake_at'))
-  if wake_at and wake_at <= at and wake_at >= now then return end
+  if wake_at and wake_at <= at and wake_at >= now - LATE then return end
   redis.call('HSET', keys.state, 'wake_at', at)
   redis.call('PUBLISH', keys.wake, keys.partition .. ' ' .. string.format('%.0f', math.max(at - now, 0)))
 end
@@ -18,6 +21,15 @@ local function stopped_until(session, found, now)
   return until_at and until_at > now and until_at or nil
 end
 
+-- A jump command is a session of its own; the name of the session that it was sent to finds it.
+local function enrol(keys, session, name)
+  if keys.partition == 'command' then redis.call('ZADD', keys.names, 0, redis.sha1hex(name) .. session.digest) end
+end
+
+local function strike(keys, session, name)
+  if keys.partition == 'command' then redis.call('ZREM', keys.names, redis.sha1hex(name) .. session.digest) end
+end
+
 -- Due now stays due until claimed: a later message does not send the session to the back of the line.
 local function arm(keys, session, found, now)
   local at = due_at(session, found, redis.call('LLEN', session.waiting), now)
@@ -25,6 +37,7 @@ local function arm(keys, session, found, now)
     redis.call('ZREM', keys.due, session.digest)
     redis.call('ZREM', keys.stopped, session.digest)
     redis.call('UNLINK', session.hash)
+    strike(keys, session, found.name)
     return nil
   end
   local stop_ends_at = stopped_until(session, found, now)
@@ -55,4 +68,15 @@ end
 -- A stop has ended: where the session belongs is for its messages to say.
 local function start_again(keys, session, found, now)
   if found.name and not found.fence then arm(keys, session, found, now) end
+end
+
+-- A session that no move can read must not stop its neighbours: nobody holds it, and it waits for somebody to look.
+local function stop_damaged(keys, session)
+  if is_of(session.hash, 'hash') then
+    redis.call('HDEL', keys.holders, redis.call('HGET', session.hash, 'token') or '')
+    redis.call('HDEL', session.hash, 'fence', 'token', 'worker', 'cancel')
+  end
+  redis.call('ZREM', keys.due, session.digest)
+  redis.call('ZREM', keys.leased, session.digest)
+  redis.call('ZADD', keys.stopped, NEVER, session.digest)
 end

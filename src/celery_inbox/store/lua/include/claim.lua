@@ -1,11 +1,31 @@
 -- Take the longest-due session of a partition and its batch.
 local LOOK_AT = 100
 
+-- A line with the name last, for it may hold spaces; then the elements' sizes and the elements as one text each: a reply
+-- of many parts is slow to read.
 local function reply(session, found)
-  return {
-    session.digest, found.name, found.fence, found.attempt, found.batch, found.kind, found.due_at, found.claimed_at,
-    redis.call('LRANGE', session.batch, 0, -1),
-  }
+  local elements, sizes = found.elements or redis.call('LRANGE', session.batch, 0, -1), {}
+  for number, element in ipairs(elements) do sizes[number] = #element end
+  local line = string.format('%s %.0f %.0f %s %s %.0f %.0f ', session.digest, found.fence, found.attempt, found.batch,
+    found.kind, found.due_at, found.claimed_at)
+  return { line .. found.name, table.concat(sizes, ' '), table.concat(elements) }
+end
+
+-- Move all that waits, when it is one batch of messages as it mostly is. Replies how many; nil when it has to be cut.
+local function take_all(session, found, terms)
+  local count = redis.call('LLEN', session.waiting)
+  if terms.kind ~= 'm' or found.bytes > terms.max_bytes or count > terms.max_batch or count == 0 then return nil end
+  local elements, bytes, first_key = redis.call('LRANGE', session.waiting, 0, -1), 0, nil
+  for _, element in ipairs(elements) do
+    local kind, flags, _, size, key = header_words(element)
+    first_key = first_key or key
+    if kind ~= 'm' or key ~= first_key or string.find(flags or '', 'i', 1, true) then return nil end
+    bytes = bytes + size
+  end
+  if bytes > terms.max_bytes and count > 1 then return nil end
+  redis.call('RENAME', session.waiting, session.batch)
+  found.kind, found.elements = 'm', elements
+  return count
 end
 
 -- Move the oldest messages from waiting to batch until a limit, a command or another key. Replies how many, and
@@ -23,9 +43,8 @@ local function cut(keys, session, found, terms, key)
       end
       break
     elseif head == 'corrupt' then
-      redis.call('RPUSH', keys.corrupt, element)
+      set_aside(keys, element)
       redis.call('LPOP', session.waiting)
-      redis.call('HINCRBY', keys.counts, 'quarantined', 1)
     else
       if moved == 0 and head.kind ~= terms.kind then break end
       if key and head.key ~= key then break end
@@ -95,6 +114,28 @@ local function hold(keys, session, found, due, now, terms)
   return reply(session, found)
 end
 
+local function take(keys, digest, due, now, terms)
+  local session = session_keys(keys.prefix, digest)
+  if is_damaged(session) then
+    stop_damaged(keys, session)
+    return false
+  end
+  local found = load(session)
+  if not found.name then
+    redis.call('ZREM', keys.due, digest)
+  elseif found.batch then
+    if found.kind == terms.kind then return hold(keys, session, found, due, now, terms) end
+  elseif found.head == terms.kind then
+    local moved, newer = take_all(session, found, terms), false
+    if not moved then moved, newer = cut(keys, session, found, terms, nil) end
+    leave(session, found, terms)
+    if moved > 0 then return hold(keys, session, found, due, now, terms) end
+    arm(keys, session, found, now)
+    if newer then redis.call('ZADD', keys.due, now + terms.lease, digest) end
+  end
+  return false
+end
+
 local function claim_next(keys, now, terms)
   local held = redis.call('HGET', keys.holders, terms.token)
   if held then
@@ -102,21 +143,15 @@ local function claim_next(keys, now, terms)
     return reply(session, load(session))
   end
   if redis.call('ZSCORE', keys.stopping, terms.worker) then return false end
+  -- Mostly the first will do; a hundred are slow to read.
+  local first = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 1)
+  if not first[1] then return false end
+  local claimed = take(keys, first[1], first[2], now, terms)
+  if claimed then return claimed end
   local due = redis.call('ZRANGEBYSCORE', keys.due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, LOOK_AT)
   for i = 1, #due, 2 do
-    local session = session_keys(keys.prefix, due[i])
-    local found = load(session)
-    if not found.name then
-      redis.call('ZREM', keys.due, session.digest)
-    elseif found.batch then
-      if found.kind == terms.kind then return hold(keys, session, found, due[i + 1], now, terms) end
-    elseif found.head == terms.kind then
-      local moved, newer = cut(keys, session, found, terms, nil)
-      leave(session, found, terms)
-      if moved > 0 then return hold(keys, session, found, due[i + 1], now, terms) end
-      arm(keys, session, found, now)
-      if newer then redis.call('ZADD', keys.due, now + terms.lease, session.digest) end
-    end
+    claimed = due[i] ~= first[1] and take(keys, due[i], due[i + 1], now, terms)
+    if claimed then return claimed end
   end
   return false
 end

@@ -1,7 +1,7 @@
 -- Every key, for nothing else builds keys: those of an inbox, of a partition, of a session in it, of a dead letter in it.
 local function inbox_keys(prefix)
   return {
-    config = prefix .. ':config',   -- hash: partitions, serializer
+    config = prefix .. ':config',   -- hash: partitions, serializer; moving, ticket, phase while sessions are moved
     workers = prefix .. ':workers', -- zset: worker -> when it told last that it lives
     serves = prefix .. ':serves',   -- hash: worker -> its partitions
     sharers = prefix .. ':sharers', -- set: workers among which the partitions are shared out
@@ -25,9 +25,11 @@ local function partition_keys(prefix)
     generated = prefix .. ':generated', -- zset: digest .. generated message id -> at
     stopping = prefix .. ':stopping',   -- zset: worker that was told to stop -> at
     dead = prefix .. ':dead',           -- zset: dead letter id -> at
+    names = prefix .. ':names',         -- zset of commands: hash of the session's name .. digest
     corrupt = prefix .. ':corrupt',     -- list: quarantined elements
     counts = prefix .. ':counts',       -- hash: counters of promise 8
-    state = prefix .. ':state',         -- hash: wake_at, looked_at, grace_until, layout
+    state = prefix .. ':state',         -- hash: wake_at, looked_at, grace_until, layout, ticket
+    merged = prefix .. ':merged',       -- set: partitions whose counts were added, while sessions are moved
     wake = prefix .. ':wake',           -- channel: ms until something is due
   }
 end
@@ -45,6 +47,15 @@ local function session_keys(prefix, digest)
   }
 end
 
+-- A session's digest ends in the crc32 of its name, from which its partition follows.
+local function home_of(digest, partitions)
+  return string.format('%.0f', tonumber(string.sub(digest, -8), 16) % partitions)
+end
+
+local function at_home(keys, digest, partitions)
+  return home_of(digest, partitions) == keys.partition
+end
+
 local function dead_keys(prefix, id)
   return {
     batch = prefix .. ':dead:' .. id,     -- list: elements
@@ -52,6 +63,9 @@ local function dead_keys(prefix, id)
   }
 end
 
-local function dropped_key(prefix, ticket)
-  return prefix .. ':dropped:' .. ticket -- list: elements that a drop removed, until they were read
+local function dropped_keys(prefix, ticket)
+  return {
+    waiting = prefix .. ':dropped:' .. ticket,           -- list: elements that a drop took out, until they were read
+    batch = prefix .. ':dropped:' .. ticket .. ':batch', -- list: those of the open batch
+  }
 end

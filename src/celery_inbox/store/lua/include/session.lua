@@ -14,6 +14,17 @@ local function load(session)
   return found
 end
 
+local function is_of(key, kind)
+  local found = redis.call('TYPE', key).ok
+  return found == kind or found == 'none'
+end
+
+-- Did a foreign hand leave what no move can read?
+local function is_damaged(session)
+  return not (is_of(session.hash, 'hash') and is_of(session.waiting, 'list') and is_of(session.batch, 'list')
+    and is_of(session.rest, 'string') and is_of(session.pause, 'string'))
+end
+
 -- What the waiting list looks like now.
 local function save_waiting(session, found)
   redis.call('HSET', session.hash, 'active_at', found.active_at or 0, 'deadline_at', found.deadline_at or 0,

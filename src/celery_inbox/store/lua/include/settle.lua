@@ -1,6 +1,7 @@
 -- End a claim: its batch was handled, set aside, or goes back.
 local FIVE_MINUTES = 300000
 local MOST_FENCES = 10000
+local MOST_EVICTED = 100
 
 -- Held by this fence, settled by it before, or lost.
 local function standing(keys, found, fence, now)
@@ -15,6 +16,14 @@ local function let_go(keys, session, found)
   if found.token then redis.call('HDEL', keys.holders, found.token) end
   redis.call('HDEL', session.hash, 'fence', 'token', 'worker', 'cancel')
   found.fence, found.token = nil, nil
+end
+
+-- The end of a held batch behind which nothing waits, as most end: nothing of the session stays but marks.
+local function close_last(keys, session, token)
+  redis.call('ZREM', keys.leased, session.digest)
+  redis.call('ZREM', keys.stopped, session.digest)
+  redis.call('HDEL', keys.holders, token)
+  redis.call('UNLINK', session.batch, session.hash)
 end
 
 local function settled(keys, found, now)
@@ -47,7 +56,7 @@ local function bury(keys, session, found, now, reason, traceback, most)
     'reason', reason, 'traceback', traceback)
   redis.call('ZADD', keys.dead, now, found.batch)
   local evicted = {}
-  while redis.call('ZCARD', keys.dead) > most do
+  while redis.call('ZCARD', keys.dead) > most and #evicted < MOST_EVICTED do
     local oldest = dead_keys(keys.prefix, redis.call('ZPOPMIN', keys.dead)[1])
     table.insert(evicted, string.sub(oldest.info, #keys.prefix + #':dead-info:' + 1))
     redis.call('HINCRBY', keys.counts, 'dead_evicted', redis.call('LLEN', oldest.batch))
@@ -57,16 +66,17 @@ local function bury(keys, session, found, now, reason, traceback, most)
   return evicted
 end
 
--- Put the messages of the batch back in front of those that wait, each with what flags and key say of it.
-local function put_back(session, found, flag, key_of)
+-- Put the messages of the batch back in front of those that wait: isolated, each under a number, or as they were.
+local function put_back(session, found, isolated)
   local count = redis.call('LLEN', session.batch)
   for number = count, 1, -1 do
-    local element = redis.call('RPOP', session.batch)
+    local element = redis.call('LMOVE', session.batch, session.waiting, 'RIGHT', 'LEFT')
     local head = header(element)
-    local flags = flag .. string.gsub(head.flags, '[i-]', '')
-    local key = key_of and (found.batch .. '/' .. number) or head.key
-    local payload = string.sub(element, head.payload)
-    redis.call('LPUSH', session.waiting, pack(head.kind, flags == '' and '-' or flags, head.at, head.size, key, head.id, payload))
+    if isolated then
+      redis.call('LSET', session.waiting, 0, marked(element, head, 'i', found.batch .. '/' .. number))
+    elseif head.isolated then
+      redis.call('LSET', session.waiting, 0, marked(element, head, '', head.key))
+    end
     found.bytes = found.bytes + head.size
   end
   if found.flush > 0 then found.flush = found.flush + count end
@@ -83,7 +93,7 @@ local function exhaust(keys, session, found, now, reason, traceback, most)
     return 'held', id, {}
   end
   if found.on_exhausted == 'isolate' and redis.call('LLEN', session.batch) > 1 then
-    put_back(session, found, 'i', true)
+    put_back(session, found, true)
     found.closed, found.key, found.head = true, id .. '/1', 'm'
     save_waiting(session, found)
     close_batch(keys, session, found, now)
@@ -95,7 +105,7 @@ end
 -- Settle a batch that was cancelled: it counts as done, or its messages wait again as if they had just come.
 local function settle_cancelled(keys, session, found, now, terms)
   if found.on_cancel == 'rejoin' then
-    put_back(session, found, '', false)
+    put_back(session, found, false)
     local count = redis.call('LLEN', session.waiting)
     -- Quarantine may have taken every message of the batch.
     if count > 0 then look(session, found, count, terms.max_batch, terms.max_bytes) end

@@ -1,0 +1,1 @@
+"""What holds at the limits: long sessions, many sessions, large bodies."""
