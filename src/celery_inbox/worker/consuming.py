@@ -48,5 +48,7 @@ class Consuming:
         for name in heard - wanted:
             consumer.cancel_task_queue(self._queues[name].name)
         for name in wanted - heard:
+            # Celery 5.6 would consume it until the connection is lost, and not again.
+            self._worker.app.amqp.queues.select_add(self._queues[name])
             consumer.add_task_queue(self._queues[name].name)
         self._adjusted = wanted
