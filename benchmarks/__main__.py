@@ -9,10 +9,15 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import document, drain, live, machine, pictures, send
+from benchmarks import document, drain, lateness, live, machine, pictures, send
 from benchmarks.sheet import Sheet
 
-PARTS: dict[str, Callable[[int], Sheet]] = {"send": send.run, "drain": drain.run, "live": live.run}
+PARTS: dict[str, Callable[[int], Sheet]] = {
+    "send": send.run,
+    "drain": drain.run,
+    "live": live.run,
+    "lateness": lateness.run,
+}
 DOCS = Path(__file__).parents[1] / "docs"
 
 
