@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import document, drain, lateness, live, machine, pictures, send
+from benchmarks import document, drain, flood, lateness, live, machine, pictures, send
 from benchmarks.sheet import Sheet
 
 PARTS: dict[str, Callable[[int], Sheet]] = {
@@ -17,6 +17,7 @@ PARTS: dict[str, Callable[[int], Sheet]] = {
     "drain": drain.run,
     "live": live.run,
     "lateness": lateness.run,
+    "flood": flood.run,
 }
 DOCS = Path(__file__).parents[1] / "docs"
 

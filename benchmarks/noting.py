@@ -23,12 +23,7 @@ NAP = float(os.environ["BENCH_NAP"])
 """Seconds that a handler of messages sleeps."""
 
 app = Celery("bench", broker=os.environ["BENCH_BROKER"])
-app.conf.update(
-    task_ignore_result=True,
-    worker_hijack_root_logger=False,
-    # Without it, kombu takes the queues of the priorities by turns.
-    broker_transport_options={"queue_order_strategy": "priority"},
-)
+app.conf.update(task_ignore_result=True, worker_hijack_root_logger=False)
 diary = Diary(Path(os.environ["BENCH_DIARY"]))
 
 
