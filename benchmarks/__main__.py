@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import document, drain, flood, lateness, live, machine, pictures, send
+from benchmarks import document, drain, flood, lateness, live, machine, pictures, recovery, send
 from benchmarks.sheet import Sheet
 
 PARTS: dict[str, Callable[[int], Sheet]] = {
@@ -18,6 +18,7 @@ PARTS: dict[str, Callable[[int], Sheet]] = {
     "live": live.run,
     "lateness": lateness.run,
     "flood": flood.run,
+    "recovery": recovery.run,
 }
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -31,6 +31,6 @@ class Diary:
 
 
 def read(path: Path) -> list[Start]:
-    """All starts so far, in the order in which they were noted."""
-    lines = path.read_text().splitlines() if path.exists() else []
+    """All starts so far, in the order in which they were noted; a line that is being written is none."""
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
     return [Start(kind, session, float(due), float(at)) for kind, session, due, at in map(str.split, lines)]

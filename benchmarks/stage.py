@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from socket import gethostname
 from types import ModuleType
 
 from benchmarks import diary
@@ -21,6 +23,7 @@ POLL = 0.01
 STUCK = 60.0
 """Seconds after which what is waited for will not come."""
 NOTING = "benchmarks.noting"
+DIARY = "diary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +38,33 @@ class Role:
 class Stage:
     """What is on it."""
 
-    def __init__(self, app: ModuleType, path: Path, workers: dict[str, list[Worker]]) -> None:
+    def __init__(self, app: ModuleType, folder: Path, closing: ExitStack) -> None:
         self.app = app
         """``benchmarks.noting``, bound to the server of this stage."""
-        self.workers = workers
+        self.workers: dict[str, list[Worker]] = {}
         """By peer."""
-        self._path = path
+        self._folder = folder
+        self._closing = closing
+
+    def hire(self, peer: str, roles: Sequence[Role]) -> None:
+        """Start workers."""
+        for number, role in enumerate(roles):
+            log = self._folder / f"{peer}{number}.log"
+            worker = Worker(role.words, os.environ, log, role.pool, role.slots, NOTING)
+            self._closing.callback(worker.close)
+            self.workers.setdefault(peer, []).append(worker)
+
+    def wait_ready(self, peers: Sequence[str]) -> None:
+        """Until the first worker of each peer answers a ping."""
+        nodes = [f"{peer}0@{gethostname()}" for peer in peers]
+        deadline = time.monotonic() + STUCK
+        while len(self.app.app.control.ping(nodes, timeout=1.0)) < len(nodes):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not all of {', '.join(nodes)} answer")
 
     def starts(self, kind: str) -> list[Start]:
         """What handlers of a kind have noted."""
-        return [start for start in diary.read(self._path) if start.kind == kind]
+        return [start for start in diary.read(self._folder / DIARY) if start.kind == kind]
 
     def wait(self, kind: str, count: int) -> list[Start]:
         """Until handlers of a kind have started so often."""
@@ -80,24 +100,16 @@ def stage(roles: Mapping[str, Sequence[Role]], nap: float, warm_up: Callable[[St
     """
     with Server() as server, tempfile.TemporaryDirectory() as name, ExitStack() as closing:
         folder = Path(name)
-        told = {"BENCH_BROKER": server.url, "BENCH_DIARY": str(folder / "diary"), "BENCH_NAP": str(nap)}
+        told = {"BENCH_BROKER": server.url, "BENCH_DIARY": str(folder / DIARY), "BENCH_NAP": str(nap)}
         os.environ.update(told)
-        workers = {
-            peer: [
-                Worker(role.words, os.environ, folder / f"{peer}{number}.log", role.pool, role.slots, NOTING)
-                for number, role in enumerate(some)
-            ]
-            for peer, some in roles.items()
-        }
-        for worker in (each for some in workers.values() for each in some):
-            closing.callback(worker.close)
-        ready = Stage(app_of(server.url), folder / "diary", workers)
+        ready = Stage(fresh_app(), folder, closing)
+        for peer, some in roles.items():
+            ready.hire(peer, some)
         warm_up(ready)
         yield ready
 
 
-def app_of(url: str) -> ModuleType:
-    """The app in this process, which sends."""
-    app = import_module(NOTING)
-    app.app.conf.broker_url = url
-    return app
+def fresh_app() -> ModuleType:
+    """The app in this process, which sends, as the environment has it now."""
+    sys.modules.pop(NOTING, None)
+    return import_module(NOTING)

@@ -76,7 +76,9 @@ class Worker:
         return int(self._root.memory_info().rss)
 
     def kill(self) -> None:
-        """End all its processes by SIGKILL."""
+        """End all its processes by SIGKILL, unless they have ended."""
+        if self._process.poll() is not None:
+            return
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
