@@ -11,6 +11,7 @@ from celery import Celery
 from benchmarks.diary import Diary
 from celery_inbox import Batch, Command, Inbox
 
+HOUR = 3600.0
 DEBOUNCE = 0.5
 """Seconds; also Celery's countdown."""
 SHORT_LEASE = 5.0
@@ -29,7 +30,7 @@ diary = Diary(Path(os.environ["BENCH_DIARY"]))
 
 def serve(name: str, debounce: float, lease: float = 30.0) -> Inbox:
     """An inbox whose handlers note their start."""
-    inbox = Inbox(app, name, debounce=debounce, lease=lease)
+    inbox = Inbox(app, name, debounce=debounce, max_wait=HOUR, lease=lease)
 
     @inbox.handler(name=f"{name}.batch")
     def batch(batch: Batch) -> None:
@@ -49,6 +50,7 @@ apart = serve("apart", 0)
 shared = serve("shared", 0)
 """Its commands have not."""
 short = serve("short", 0, SHORT_LEASE)
+idle = serve("idle", HOUR)
 
 
 @app.task(name="bench.countdown", queue="countdown")  # type: ignore[untyped-decorator]
