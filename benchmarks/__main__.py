@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import document, drain, flood, lateness, live, machine, pictures, recovery, send, waiting
+from benchmarks import document, drain, flood, lateness, live, machine, pictures, recovery, rest, send, waiting
 from benchmarks.sheet import Sheet
 
 PARTS: dict[str, Callable[[int], Sheet]] = {
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[int], Sheet]] = {
     "flood": flood.run,
     "recovery": recovery.run,
     "waiting": waiting.run,
+    "rest": rest.run,
     "million": waiting.run_million,
 }
 ASKED_FOR = {"million"}

@@ -28,9 +28,9 @@ app.conf.update(task_ignore_result=True, worker_hijack_root_logger=False)
 diary = Diary(Path(os.environ["BENCH_DIARY"]))
 
 
-def serve(name: str, debounce: float, lease: float = 30.0) -> Inbox:
+def serve(name: str, debounce: float, lease: float = 30.0, partitions: int = 32) -> Inbox:
     """An inbox whose handlers note their start."""
-    inbox = Inbox(app, name, debounce=debounce, max_wait=HOUR, lease=lease)
+    inbox = Inbox(app, name, debounce=debounce, max_wait=HOUR, lease=lease, partitions=partitions)
 
     @inbox.handler(name=f"{name}.batch")
     def batch(batch: Batch) -> None:
@@ -51,6 +51,7 @@ shared = serve("shared", 0)
 """Its commands have not."""
 short = serve("short", 0, SHORT_LEASE)
 idle = serve("idle", HOUR)
+wide = serve("wide", 0, partitions=256)
 
 
 @app.task(name="bench.countdown", queue="countdown")  # type: ignore[untyped-decorator]

@@ -71,7 +71,7 @@ def measure(ready: Stage, sessions: int) -> dict[Peer, list[float]]:
 
 def run(rounds: int) -> Sheet:
     """Measure as many sessions as there are rounds, all at once: a round of its own would take a minute each."""
-    first = {peer: [Role(words, rounds, "prefork")] for peer, words in WORDS.items()}
+    first: dict[str, list[Role]] = {peer: [Role(words, rounds, "prefork")] for peer, words in WORDS.items()}
     with stage(first, NAP, lambda ready: occupy(ready, rounds)) as ready:
         found = measure(ready, rounds)
         for worker in (each for some in ready.workers.values() for each in some):

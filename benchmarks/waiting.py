@@ -118,7 +118,7 @@ def measure(size: Size, numbers: count[int]) -> None:
 def ratio(size: Size, least: Size, part: str) -> float:
     """Median of the rounds' ratios."""
     pairs = zip(getattr(size, part), getattr(least, part), strict=True)
-    return median(one / other for one, other in pairs)
+    return float(median(one / other for one, other in pairs))
 
 
 def run(rounds: int, sizes: Sequence[int] = SIZES) -> Sheet:
