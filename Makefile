@@ -48,7 +48,7 @@ check: $(VENV)/.installed-dev ## Look at the code without running it: style, typ
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
-bench: $(BENCH)/.installed ## Measure beside plain Celery and celery-batches: PARTS="send drain live" ARGS="--docs"
+bench: $(BENCH)/.installed ## Measure beside plain Celery and celery-batches: PARTS="send flood" (waiting, ...) ARGS="--docs"
 	@$(BENCH)/bin/python -m benchmarks $(PARTS) $(ARGS)
 
 soak: $(VENV)/.installed-dev ## Random load and random faults on both brokers, judged each minute: MINUTES=60 SEED=...
