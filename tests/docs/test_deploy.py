@@ -165,7 +165,7 @@ def test_budgets_select_the_pods_of_their_deployment() -> None:
         assert each["spec"]["selector"]["matchLabels"] == labels
     (scaled,) = (each["spec"] for each in all_of if each["kind"] == "ScaledObject")
     assert "replicas" not in pods[scaled["scaleTargetRef"]["name"]]
-    assert 1 <= scaled["minReplicaCount"] < scaled["maxReplicaCount"] <= Settings().partitions / 2
+    assert 1 <= scaled["minReplicaCount"] < scaled["maxReplicaCount"] <= Settings().partitions / 4
 
 
 @contextmanager
