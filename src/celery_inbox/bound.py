@@ -16,10 +16,11 @@ from celery_inbox.element import COMMAND, MESSAGE, Codec, Kind
 from celery_inbox.errors import ConfigurationError
 from celery_inbox.observe import signals
 from celery_inbox.settings import Settings, check_known, check_name, resolve
-from celery_inbox.store.connection import redis_url
 from celery_inbox.store.keys import COMMAND_PARTITION, partition_of_letter
 from celery_inbox.store.moves import MOST_EVICTED, Store, Terms
+from celery_inbox.store.place import redis_url, refuse_cluster
 from celery_inbox.store.redis import RedisStore
+from celery_inbox.store.server import product
 from celery_inbox.worker import bootstep, full, registry
 from celery_inbox.worker.outcome import check_options
 from celery_inbox.worker.partitions import all_partitions
@@ -207,8 +208,9 @@ class BoundInbox:
         Raises:
             ConfigurationError: No Redis is configured.
         """
-        settings = self.settings
-        url = redis_url(settings.redis_url or self.app.conf.broker_url)
+        settings, conf = self.settings, self.app.conf
+        refuse_cluster(conf.broker_url)
+        url = redis_url(settings.redis_url or conf.broker_url, conf.broker_transport_options)
         return RedisStore(url, settings.namespace, self.name, Terms.of(settings), settings.socket_timeout, health_check)
 
     def partition_names(self) -> list[str]:
@@ -253,7 +255,7 @@ class BoundInbox:
             raise ConfigurationError(
                 f"{self} is set to serializer={settings.serializer!r}, Redis has recorded {serializer!r}: set that one"
             )
-        server = store.server()
+        server = product(store)
         if server is None:
             signals.unverified.send(sender=self, what="maxmemory-policy and version of Redis")
         elif server.policy not in (None, "noeviction"):

@@ -13,6 +13,7 @@ from redis import Redis, RedisError
 
 from celery_inbox import Batch, Command, Inbox, Receipt
 from celery_inbox.store.keys import COMMAND_PARTITION, partition_prefix
+from celery_inbox.store.link import link
 from celery_inbox.testing import History, Report, Run, check, runs
 from celery_inbox.testing.violations import Check
 from faults.points import Points
@@ -61,7 +62,7 @@ class Scene:
         self.name = name
         self.settings = told["settings"] if redis_url is None else {**told["settings"], "redis_url": redis_url}
         self._bind()
-        self.data = Redis.from_url(told["settings"]["redis_url"])
+        self.data: Any = link(told["settings"]["redis_url"], SOON).client
 
     @cached_property
     def broker(self) -> Redis:

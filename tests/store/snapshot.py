@@ -175,7 +175,10 @@ def read_keys(store: RedisStore, partition: str) -> tuple[list[str], list[Any]]:
 def keys_of(store: RedisStore, prefix: str) -> list[str]:
     """List the keys that begin with a prefix; braces mean nothing in a pattern."""
     assert not set(prefix) & set("*?[]\\")
-    return [key.decode() for key in cast("list[bytes]", store.client.keys(prefix + "*"))]
+    found: list[Any] = [
+        key for server in store.link.servers() for key in cast("list[bytes]", server.keys(prefix + "*"))
+    ]
+    return [key.decode() for key in found]
 
 
 def sweep(store: RedisStore) -> None:

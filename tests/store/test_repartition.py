@@ -240,8 +240,8 @@ class Faults:
     def __init__(self, store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = 0
         self.at = -1
-        exchange, execute = store._wire.exchange, store.client.execute_command
-        monkeypatch.setattr(store._wire, "exchange", self.breaking(exchange))
+        exchange, execute = store.link.exchange, store.client.execute_command
+        monkeypatch.setattr(store.link, "exchange", self.breaking(exchange))
         monkeypatch.setattr(store.client, "execute_command", self.breaking(execute))
 
     def arm(self, at: int) -> None:

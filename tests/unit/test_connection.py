@@ -6,7 +6,7 @@ import pytest
 from celery import Celery
 
 from celery_inbox import ConfigurationError, Inbox
-from celery_inbox.store.connection import redis_url
+from celery_inbox.store.place import redis_url
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def look_at(inbox: Inbox, section: Section) -> None:
     except StorageUnavailable as error:
         section.error("redis", str(error), "see what this server lets its users do, and whether it is well")
     finally:
-        store.client.close()
+        store.link.close()
 
 
 def tell(report: Report) -> None:

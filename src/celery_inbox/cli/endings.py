@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import click
-from kombu.utils.url import maybe_sanitize_url
 
 from celery_inbox.bound import BoundInbox
 from celery_inbox.element import CorruptElement, NewerElement
 from celery_inbox.errors import InboxError, InboxFull, Repartitioning, StorageFull, StorageUnavailable
+from celery_inbox.store.place import without_password
 
 NOTHING_TO_DO = 1
 UNUSABLE = 2
@@ -54,5 +54,4 @@ def told_in_one_line(inbox: BoundInbox) -> Iterator[None]:
 
 def address_of(inbox: BoundInbox) -> str:
     """Where the inbox looks for Redis, without the password."""
-    url = inbox.settings.redis_url or inbox.app.conf.broker_url
-    return str(maybe_sanitize_url(url if isinstance(url, str) else url[0]))
+    return without_password(inbox.settings.redis_url or inbox.app.conf.broker_url)

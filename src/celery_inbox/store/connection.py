@@ -1,57 +1,19 @@
-"""Connections to Redis: addresses, time limits, and what their errors mean."""
+"""Connections to Redis: time limits, and what their errors mean."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
-from redis.connection import ConnectionPool
-from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import AskError, MovedError, OutOfMemoryError, RedisClusterException, RedisError, ResponseError
 
 from celery_inbox.element import decode_id
 from celery_inbox.errors import ConfigurationError, InboxError, Repartitioning, StorageFull, StorageUnavailable
 
 REFUSED = re.compile(r"CELERY_INBOX_(MOVING|MOVED|NOT_FROZEN)(?: (\d+))?")
 """What our scripts raise, see ``lua/include/full.lua`` and ``lua/include/parcel.lua``."""
-SCHEMES = ("redis://", "rediss://", "unix://")
-
-
-def redis_url(url: Any) -> str:
-    """Turn a setting or a broker URL into what redis-py reads.
-
-    Raises:
-        ConfigurationError: It is no address of a Redis; the error holds no part of it that may be a password.
-    """
-    given = url[0] if isinstance(url, (list, tuple)) and url else url
-    if not isinstance(given, str):
-        raise ConfigurationError(
-            f"sessions live in Redis and its address is {type(given).__name__}, not text: "
-            "set inbox_redis_url to redis://, rediss:// or unix://"
-        )
-    first = given.split(";")[0]
-    if first.startswith("redis+socket://"):
-        path, _, query = first.removeprefix("redis+socket://").partition("?")
-        first = f"unix://{path}" + (f"?{query.replace('virtual_host=', 'db=')}" if query else "")
-    if not first.startswith(SCHEMES):
-        scheme, found, _ = first.partition("://")
-        raise ConfigurationError(
-            f"sessions live in Redis and the address begins with {scheme + found if found else 'no scheme'!r}: "
-            "set inbox_redis_url to redis://, rediss:// or unix://"
-        )
-    try:
-        ConnectionPool.from_url(first).make_connection()
-    except (TypeError, ValueError, RedisError) as error:
-        raise ConfigurationError(f"inbox_redis_url or broker_url is no address of a Redis: {error}") from error
-    database = "" if first.startswith("unix:") else urlsplit(first).path.strip("/")
-    if database and not database.isdecimal():
-        # redis-py would take the first one in its place.
-        raise ConfigurationError(
-            f"inbox_redis_url or broker_url is no address of a Redis: its database is {database!r}, not a number"
-        )
-    return first
 
 
 def repartitioning(id: str | None = None) -> Repartitioning:
@@ -98,6 +60,10 @@ def storage_error(error: Exception, id: str | None = None) -> InboxError:
         return moved(int(said[2]))
     if isinstance(error, OutOfMemoryError) or "OOM command not allowed" in str(error):
         return StorageFull("Redis has reached maxmemory: free memory or raise it, then send again", caller_id)
+    if isinstance(error, MovedError):
+        return StorageUnavailable(f"Redis Cluster does not agree on the place of this partition: {error}", caller_id)
+    if isinstance(error, AskError):
+        return StorageUnavailable("Redis Cluster is moving this partition from one node to another", caller_id)
     if isinstance(error, ResponseError):
         refused = StorageUnavailable(f"Redis refused the call: {error}", caller_id)
         refused.is_final = FINAL.search(str(error)) is not None
@@ -110,18 +76,9 @@ def storage_errors() -> Iterator[None]:
     """Turn redis-py's errors into ours."""
     try:
         yield
-    except (RedisError, OSError) as error:
+    except (RedisError, RedisClusterException, OSError) as error:
         raise storage_error(error) from error
 
 
 FINAL = re.compile(r"WRONGTYPE|attempt to |is not an integer|is not a valid float")
 """Stands in what Redis says of a call that would fail each time: a foreign hand has written to our keys."""
-
-
-class Server(NamedTuple):
-    """What a server says of itself."""
-
-    version: tuple[int, ...]
-    """Of Redis, or the one that Valkey is compatible with."""
-    policy: str | None
-    """``maxmemory-policy``."""

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import weakref
 from collections.abc import Sequence
 from typing import Any, cast
 
-import redis
-import redis.asyncio
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.retry import Retry
+from redis.exceptions import NoScriptError, RedisError
 
 from celery_inbox.element import Kind
-from celery_inbox.errors import StorageUnavailable
 from celery_inbox.store import replies
-from celery_inbox.store.connection import Server, client_options, repartitioning, storage_error, storage_errors
+from celery_inbox.store.connection import repartitioning, storage_error, storage_errors
 from celery_inbox.store.keys import Address, inbox_prefix, partition_prefix
+from celery_inbox.store.link import link
 from celery_inbox.store.moves import (
     LOOK_AT,
     Cancelled,
@@ -38,7 +32,7 @@ from celery_inbox.store.moves import (
     View,
 )
 from celery_inbox.store.scripts import Script, script
-from celery_inbox.store.wire import Wire, bulk, pack
+from celery_inbox.store.wire import bulk, pack
 
 CLOCK = ""
 """Stands for Redis's own clock in a script's ``now``."""
@@ -70,17 +64,10 @@ class RedisStore:
         self, url: str, namespace: str, inbox: str, terms: Terms, socket_timeout: float, health_check: float = 0
     ) -> None:
         self.terms = terms
-        self._url = url
         self._namespace = namespace
         self._inbox = inbox
         self.inbox_prefix = inbox_prefix(namespace, inbox)
-        self._options = client_options(url, socket_timeout, health_check)
-        retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-        self.client = redis.Redis.from_url(url, retry=retry, **self._options)
-        self._async_clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, redis.asyncio.Redis] = (
-            weakref.WeakKeyDictionary()
-        )
-        self._wire = Wire(self.client)
+        self.link = link(url, socket_timeout, health_check)
         self._heads: dict[tuple[str, str], bytes] = {}
         self._prefixes: dict[str, str] = {}
         self._plans: dict[tuple[str, Plan], tuple[bytes, int]] = {}
@@ -101,6 +88,11 @@ class RedisStore:
                 ),
             )
         )
+
+    @property
+    def client(self) -> Any:
+        """A client of redis-py, for what is no script."""
+        return self.link.client
 
     def prefix(self, partition: str) -> str:
         """First part of every key of a partition."""
@@ -134,13 +126,13 @@ class RedisStore:
     def _ask(self, move: Script, commands: Sequence[bytes], id: str | None = None) -> list[Any]:
         """Make calls in one round trip; the first error is raised."""
         try:
-            answers = self._wire.exchange(commands)
+            answers = self.link.exchange(commands)
             for _ in range(MOST_LOADS):
                 forgotten = [index for index, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
                 if not forgotten:
                     break
                 load = pack(b"", 0, ("SCRIPT", "LOAD", move.text))
-                _, *again = self._wire.exchange([load, *(commands[index] for index in forgotten)])
+                _, *again = self.link.exchange([load, *(commands[index] for index in forgotten)])
                 for index, answer in zip(forgotten, again, strict=True):
                     answers[index] = answer
         except (RedisError, OSError) as error:
@@ -206,24 +198,14 @@ class RedisStore:
 
     async def asend(self, message: Outgoing) -> Sent:
         """Store a message from the running event loop."""
-        client = self._async_client()
         told = (1, self.prefix(message.address.partition), CLOCK, self._send_terms, message.form, message.payload)
         try:
             try:
-                return replies.sent(await client.execute_command("EVALSHA", self._send.sha, *told))
+                return replies.sent(await self.link.execute("EVALSHA", self._send.sha, *told))
             except NoScriptError:
-                return replies.sent(await client.execute_command("EVAL", self._send.text, *told))
+                return replies.sent(await self.link.execute("EVAL", self._send.text, *told))
         except (RedisError, OSError) as error:
             raise storage_error(error, message.id) from error
-
-    def _async_client(self) -> redis.asyncio.Redis:
-        """One client per event loop: connections belong to the loop that opened them."""
-        loop = asyncio.get_running_loop()
-        client = self._async_clients.get(loop)
-        if client is None:
-            retry = redis.asyncio.retry.Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-            client = self._async_clients[loop] = redis.asyncio.Redis.from_url(self._url, retry=retry, **self._options)
-        return client
 
     def touch(self, address: Address, now: int | None = None) -> int | None:
         """Push the debounce back."""
@@ -454,18 +436,6 @@ class RedisStore:
         """Read counters and depths: one round trip for all."""
         return [replies.depths(reply) for reply in self._call_all("stats", partitions)]
 
-    def server(self) -> Server | None:
-        """Read what the server is; None when it does not say."""
-        try:
-            with storage_errors():
-                info = self.client.info()
-        except StorageUnavailable as error:
-            if isinstance(error.__cause__, ResponseError):
-                return None
-            raise
-        version = str(info.get("redis_version", "0"))
-        return Server(tuple(int(part) for part in version.split(".") if part.isdigit()), info.get("maxmemory_policy"))
-
     # The workers of the inbox.
 
     def share(
@@ -508,8 +478,8 @@ class RedisStore:
 
     def wakes(self, partitions: Sequence[str]) -> Any:
         """Subscribe to the calls that wake a dispatcher before its time."""
-        subscription = self.client.pubsub(ignore_subscribe_messages=True)
         with storage_errors():
+            subscription = self.link.subscription(self.inbox_prefix)
             subscription.subscribe(f"{self.inbox_prefix}:shares", *map(self._wake, partitions))
         return subscription
 

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from celery_inbox.errors import ConfigurationError
@@ -176,7 +176,8 @@ class Repartition:
         prefix = self.store.inbox_prefix[: -len("}")]
         key = re.compile(rf"{re.escape(prefix)}\.(\d+)}}:[a-z]+:([0-9a-f]{{{DIGEST}}})".encode())
         with storage_errors():
-            for found in self.store.client.scan_iter(match=f"{prefix}.*", count=SCAN):
+            servers = self.store.link.servers()
+            for found in chain.from_iterable(each.scan_iter(match=f"{prefix}.*", count=SCAN) for each in servers):
                 if named := key.fullmatch(found):
                     here, digest = named[1].decode(), named[2].decode()
                     home = home_of(digest, self.new)

@@ -11,7 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import redis
-from redis.exceptions import ResponseError
+from redis.exceptions import ReadOnlyError, ResponseError
+
+NO_PRIMARY = ("-READONLY ", "NOREPLICAS ")
+"""Says a replica of a command within a script, in Redis 6; and a primary that was told to have replicas and has none,
+which may be one that the others have replaced."""
 
 
 def bulk(argument: Any) -> bytes:
@@ -57,17 +61,23 @@ class Wire:
         packed = [b"".join(commands)]
         connection = self._take()
         try:
-            try:
-                return self._exchange(connection, packed, len(commands))
-            except redis.ConnectionError:
-                connection.disconnect()
-                return self._exchange(connection, packed, len(commands))
+            answers = self._exchange_twice(connection, packed, len(commands))
         except BaseException:
             # A soft time limit, say: what is still on its way must not answer the next call.
             connection.disconnect()
+            self._pool.release(connection)
             raise
-        finally:
-            self._idle.append(connection)
+        self._idle.append(connection)
+        return answers
+
+    def _exchange_twice(self, connection: Any, packed: list[bytes], replies: int) -> list[Any]:
+        try:
+            return self._exchange(connection, packed, replies)
+        except redis.ConnectionError:
+            connection.disconnect()
+            # Left to itself, a connection would not ask Sentinel again but go back to the old primary.
+            connection.connect()
+            return self._exchange(connection, packed, replies)
 
     def _exchange(self, connection: Any, packed: list[bytes], replies: int) -> list[Any]:
         connection.send_packed_command(packed)
@@ -75,7 +85,20 @@ class Wire:
 
 
 def reply(connection: Any) -> Any:
+    """Read a reply; one that is an error is returned.
+
+    Raises:
+        redis.RedisError: There was none, or it came from a server that may be no primary any more. Nothing was written
+            there; its address, or Sentinel, may lead to another by now.
+    """
     try:
         return connection.read_response()
     except ResponseError as error:
+        if is_no_primary(error):
+            raise redis.ConnectionError(f"the server takes no writes: {error}") from error
         return error
+
+
+def is_no_primary(error: ResponseError) -> bool:
+    """Whether a server says that it takes no writes, for another may."""
+    return isinstance(error, ReadOnlyError) or any(word in str(error) for word in NO_PRIMARY)

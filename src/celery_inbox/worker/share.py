@@ -56,9 +56,12 @@ class Share:
                     self._consuming.want(self._mine)
 
     def _may_bury(self) -> bool:
-        """Who could not reach Redis for a while gives the others a lease to return, for they could not either."""
+        """Who could not reach Redis for a while gives the others a lease to return, for they could not either.
+
+        Everybody tells every third of a lease at least; less than half of one is no outage.
+        """
         now = time.monotonic()
-        if now - self._told_at > self._lease / 3:
+        if now - self._told_at > self._lease / 2:
             self._buries_from = now + self._lease
         return now >= self._buries_from
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kombu.utils.url import maybe_sanitize_url
-
 from celery_inbox.cli.broker import BrokerAway, connected
 from celery_inbox.cli.findings.report import Section
 from celery_inbox.cli.times import duration
 from celery_inbox.errors import ConfigurationError
 from celery_inbox.inbox import Inbox
+from celery_inbox.store.place import without_password
 
 SUPPORTED = {"redis": "Redis", "amqp": "RabbitMQ"}
 
@@ -28,7 +27,7 @@ def look_at_broker(app: Any, inboxes: Iterable[Inbox], section: Section) -> None
     try:
         with app.connection_for_read() as connection:
             kind = connection.transport.driver_type
-            address = maybe_sanitize_url(connection.as_uri())
+            address = without_password(connection.as_uri())
     except Exception as error:
         section.error("broker", f"broker_url cannot be used: {type(error).__name__}: {error}", "set broker_url")
         return

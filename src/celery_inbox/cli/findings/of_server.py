@@ -9,7 +9,6 @@ from celery_inbox.cli.selection import disagreements
 from celery_inbox.errors import StorageUnavailable
 from celery_inbox.inbox import Inbox
 from celery_inbox.store import server
-from celery_inbox.store.connection import Server
 from celery_inbox.store.redis import RedisStore
 
 
@@ -22,13 +21,13 @@ def look_at_server(inbox: Inbox, store: RedisStore, section: Section) -> bool:
         section.error("redis", str(error), f"start Redis at {address_of(inbox)}, or set inbox_redis_url to where it is")
         return False
     section.ok("redis", f"{address_of(inbox)} answers")
-    look_at_product(store.server(), section)
+    look_at_product(server.product(store), section)
     look_at_persistence(store, section)
     look_at_agreement(inbox, store, section)
     return True
 
 
-def look_at_product(found: Server | None, section: Section) -> None:
+def look_at_product(found: server.Server | None, section: Section) -> None:
     """Report on version and eviction policy."""
     if found is None:
         section.warn(
