@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 LOWEST := .venv-lowest
+BENCH := .venv-bench
+JOBS ?= 4
 SPEED ?= 60
 SECONDS ?= 120
 MINUTES ?= 5
@@ -21,10 +23,10 @@ demo: $(VENV)/.installed-demo ## Play a chat log through real workers and report
 	@$(VENV)/bin/python -m demo --file "$(FILE)" --speed "$(SPEED)" --seconds "$(SECONDS)"
 
 test: $(VENV)/.installed-dev servers ## Run every test on servers of its own: ARGS="-k words" picks some
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lowest: $(LOWEST)/.installed servers ## Run what depends on versions on the oldest supported ones
-	@$(LOWEST)/bin/python -m pytest tests/unit tests/store tests/matrix $(ARGS)
+	@$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile tests/unit tests/store tests/matrix tests/integration/test_auto.py $(ARGS)
 
 matrix: $(VENV)/.installed-dev $(LOWEST)/.installed servers ## Run the scenario on every combination of broker, pool, server and versions
 	@CELERY_INBOX_MATRIX=full $(VENV)/bin/python -m pytest tests/matrix $(ARGS)
@@ -46,8 +48,8 @@ check: $(VENV)/.installed-dev ## Look at the code without running it: style, typ
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
-bench: $(VENV)/.installed-bench ## Measure beside plain Celery and celery-batches: PARTS="send drain live" ARGS="--docs"
-	@$(VENV)/bin/python -m benchmarks $(PARTS) $(ARGS)
+bench: $(BENCH)/.installed ## Measure beside plain Celery and celery-batches: PARTS="send flood" (waiting, ...) ARGS="--docs"
+	@$(BENCH)/bin/python -m benchmarks $(PARTS) $(ARGS)
 
 soak: $(VENV)/.installed-dev ## Random load and random faults on both brokers, judged each minute: MINUTES=60 SEED=...
 	@PYTHONPATH=tests $(VENV)/bin/python -m soak --minutes "$(MINUTES)" --seed "$(SEED)"
@@ -61,6 +63,13 @@ mutants: $(VENV)/.installed-dev ## Break a copy of the library on purpose and se
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/bin/python
 	@echo "installing celery-inbox[$*] into $(VENV)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+# Apart from the others, for celery-batches holds Celery back.
+$(BENCH)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "installing celery-inbox[bench] into $(BENCH)"
+	@test -x $(BENCH)/bin/python || "$(PYTHON)" -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 # What the tests need, with the releases that lowest.txt names.

@@ -15,7 +15,7 @@ import redis
 
 from benchmarks import tally
 from benchmarks.producer import Peer, Producer
-from benchmarks.workers import Worker
+from benchmarks.workers import Worker, words_of
 from celery_inbox.embedded import Server
 
 PEERS: tuple[Peer, ...] = ("each", "together", "inbox")
@@ -102,7 +102,8 @@ class Scene:
         for number in range(self._setup.workers):
             partitions = f"{number * share}-{(number + 1) * share - 1}"
             log = self._folder / f"{peer}{number}.log"
-            worker = Worker(peer, self._environment, log, self._setup.pool, self._setup.slots, partitions)
+            words = words_of(peer, partitions)
+            worker = Worker(words, self._environment, log, self._setup.pool, self._setup.slots)
             closing.callback(worker.close)
             started.append(worker)
         return started

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ class Bars:
     title: str
     unit: str
     groups: Sequence[str]
-    heights: dict[str, Sequence[float]]
+    heights: Mapping[str, Sequence[float]]
     """By legend, one for each group."""
-    spreads: dict[str, Sequence[tuple[float, float]]]
+    spreads: Mapping[str, Sequence[tuple[float, float]]]
     """Least and most, likewise."""
 
 

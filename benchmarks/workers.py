@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -29,18 +29,28 @@ WORDS: dict[Peer, list[str]] = {
 }
 
 
+def words_of(peer: Peer, partitions: str) -> list[str]:
+    """What makes a worker serve a peer, and of the inbox such partitions."""
+    return ["--inbox", partitions] if peer == "inbox" else WORDS[peer]
+
+
 class Worker:
-    """One worker of one peer."""
+    """One worker, in a session of its own."""
 
     def __init__(
-        self, peer: Peer, environment: Mapping[str, str], log: Path, pool: str, slots: int, partitions: str = "all"
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        pool: str,
+        slots: int,
+        app: str = "benchmarks.app",
     ) -> None:
-        words = ["--inbox", partitions] if peer == "inbox" else WORDS[peer]
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "celery", "-A", "benchmarks.app", "worker", "-l", "WARNING"),
+                    *(sys.executable, "-m", "celery", "-A", app, "worker", "-l", "WARNING"),
                     *("-P", pool, "-c", str(slots), "-n", f"{log.stem}@%h"),
                     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
                     *words,
@@ -60,6 +70,17 @@ class Worker:
                 used = process.cpu_times()
                 times += used.user + used.system
         return times
+
+    def memory(self) -> int:
+        """Resident bytes of its main process."""
+        return int(self._root.memory_info().rss)
+
+    def kill(self) -> None:
+        """End all its processes by SIGKILL, unless they have ended."""
+        if self._process.poll() is not None:
+            return
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def require_alive(self) -> None:
         """Raise with the end of its log unless it runs."""

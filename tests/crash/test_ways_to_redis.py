@@ -72,7 +72,7 @@ def make_certificates(home: Path) -> None:
 
 def least_rights() -> list[str]:
     """The rules of the user in the docs."""
-    [line] = re.findall(r"^ACL SETUSER inbox (.+)$", OPERATIONS.read_text(), re.MULTILINE)
+    [line] = re.findall(r"^ACL SETUSER inbox (on .+)$", OPERATIONS.read_text(), re.MULTILINE)
     return str(line).split()
 
 

@@ -25,8 +25,8 @@ SECRET = "xyzzy-plugh"
 
 
 @pytest.fixture
-def broker(celery_setup: CeleryTestSetup) -> Iterator[redis.Redis]:
-    """A client of the broker."""
+def kicks_at(celery_setup: CeleryTestSetup) -> Iterator[redis.Redis]:
+    """A client of the kicks_at."""
     with redis.Redis.from_url(celery_setup.app.conf.broker_url, decode_responses=True) as client:
         yield client
 
@@ -57,11 +57,11 @@ def place(inbox: Inbox, session: str) -> str:
 
 @pytest.mark.settings(debounce=0.02, max_wait=0.2, max_pending=SENDS)
 def test_ten_thousand_sends_to_one_session_are_a_handful_of_kicks(
-    inbox: Inbox, broker: redis.Redis, send: Send, follower: Follower
+    inbox: Inbox, kicks_at: redis.Redis, send: Send, follower: Follower
 ) -> None:
     """Sent within seconds: the broker never holds more than ten kicks, and all is handled in order."""
     queue = f"chat.{place(inbox, 'hot')}"
-    with sampled(lambda: outstanding(broker, queue)) as seen:
+    with sampled(lambda: outstanding(kicks_at, queue)) as seen:
         for n in range(SENDS):
             send("hot", n)
         wait_until(lambda: follower.handled() == SENDS, description="all is handled", timeout=60)
@@ -77,13 +77,13 @@ def test_ten_thousand_sends_to_one_session_are_a_handful_of_kicks(
 def test_thousands_of_due_sessions_are_a_handful_of_kicks(
     celery_setup: CeleryTestSetup,
     inbox: Inbox,
-    broker: redis.Redis,
+    kicks_at: redis.Redis,
     history: History,
     data: redis.Redis,
     follower: Follower,
 ) -> None:
     """3000 sessions of one partition are due at once: two kicks per slot are on their way, no more."""
-    with sampled(lambda: outstanding(broker, "chat.0")) as seen:
+    with sampled(lambda: outstanding(kicks_at, "chat.0")) as seen:
         for start in range(0, 3000, 100):
             sessions = [f"user:{n}" for n in range(start, start + 100)]
             for session, receipt in zip(
@@ -101,13 +101,13 @@ def test_thousands_of_due_sessions_are_a_handful_of_kicks(
 @pytest.mark.leaves_work
 @pytest.mark.settings(partitions=1, debounce=0.0, max_wait=0.0, lease=0.5, dispatch_interval=0.25)
 def test_kicks_do_not_pile_up_while_all_slots_are_busy(
-    celery_setup: CeleryTestSetup, inbox: Inbox, broker: redis.Redis, follower: Follower
+    celery_setup: CeleryTestSetup, inbox: Inbox, kicks_at: redis.Redis, follower: Follower
 ) -> None:
     """A handler that runs for a dozen leases, three sessions that wait for its slot."""
     inbox.send("busy", {"sleep": 12 * 0.5})
     wait_until(lambda: follower.started("busy") == 1, description="the handler runs")
     inbox.send_many([(f"user:{n}", "hi") for n in range(3)])
-    with sampled(lambda: outstanding(broker, "chat.0")) as seen:
+    with sampled(lambda: outstanding(kicks_at, "chat.0")) as seen:
         wait_until(lambda: follower.finished("busy") == 1, description="the handler ends", timeout=20)
     print(f"at most {max(seen)} kicks in {len(seen)} looks")
     assert 1 <= max(seen) <= MOST_KICKS
@@ -115,7 +115,7 @@ def test_kicks_do_not_pile_up_while_all_slots_are_busy(
 
 @pytest.mark.leaves_work
 def test_a_kick_is_small_and_says_nothing_of_session_or_text(
-    celery_setup: CeleryTestSetup, inbox: Inbox, broker: redis.Redis, send: Send, follower: Follower
+    celery_setup: CeleryTestSetup, inbox: Inbox, kicks_at: redis.Redis, send: Send, follower: Follower
 ) -> None:
     """The worker is busy, then frozen; what lies in the broker is read as it is stored."""
     partition = place(inbox, SECRET)
@@ -126,10 +126,10 @@ def test_a_kick_is_small_and_says_nothing_of_session_or_text(
     wait_until(lambda: follower.started() == 1, description="the handler runs")
     for session in sessions[1:]:
         send(session, {"text": SECRET}, headers={"note": SECRET})
-    wait_until(lambda: outstanding(broker, queue) == 2, description="kicks for two times the slots lie in the broker")
+    wait_until(lambda: outstanding(kicks_at, queue) == 2, description="kicks for two times the slots lie in the broker")
     celery_setup.worker.container.pause()
 
-    kicks = stored(broker, queue)
+    kicks = stored(kicks_at, queue)
     assert len(kicks) == 2
     for kick in kicks:
         said = content(kick)

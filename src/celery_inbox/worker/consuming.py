@@ -48,5 +48,7 @@ class Consuming:
         for name in heard - wanted:
             consumer.cancel_task_queue(self._queues[name].name)
         for name in wanted - heard:
+            # add_task_queue does not select a queue that was known before: it would never be cancelled again.
+            self._worker.app.amqp.queues.select_add(self._queues[name])
             consumer.add_task_queue(self._queues[name].name)
         self._adjusted = wanted

@@ -133,7 +133,7 @@ def settle_failure(task: HandlerTask, claim: Claim, lease: leases.Lease, error: 
         # As after SIGKILL, the end of the lease decides; a nack would count an attempt when the worker is stopping.
         raise error
     inbox, judged = task.inbox, verdict(error)
-    if lease.cancelled and isinstance(error, Exception):
+    if lease.cancelled and judged != "ack" and isinstance(error, Exception):
         outcome = lease.settle(lambda: inbox.store.cancel(claim.address, claim.fence))
         signals.cancelled.send(sender=inbox, session=claim.address.session, outcome=outcome)
         return None

@@ -17,8 +17,8 @@ local on_exhausted = ARGV[12]                 -- park, hold or isolate
 local on_cancel    = ARGV[13]                 -- ack or rejoin
 
 work_when_full(keys)
-local holder = redis.call('HMGET', session.hash, 'fence', 'token')
-local found = { fence = tonumber(holder[1]), token = holder[2] }
+local holder = redis.call('HMGET', session.hash, 'fence', 'token', 'name')
+local found = { fence = tonumber(holder[1]), token = holder[2], name = holder[3] }
 local outcome, handled = standing(keys, found, fence, now), 0
 if outcome == 'held' then
   outcome, handled = 'done', redis.call('LLEN', session.batch)
@@ -27,7 +27,7 @@ if outcome == 'held' then
   if redis.call('EXISTS', session.waiting) == 1 then
     close_batch(keys, session, load(session), now)
   else
-    close_last(keys, session, found.token)
+    close_last(keys, session, found)
   end
 end
 local claimed = false

@@ -19,11 +19,12 @@ local function let_go(keys, session, found)
 end
 
 -- The end of a held batch behind which nothing waits, as most end: nothing of the session stays but marks.
-local function close_last(keys, session, token)
+local function close_last(keys, session, found)
   redis.call('ZREM', keys.leased, session.digest)
   redis.call('ZREM', keys.stopped, session.digest)
-  redis.call('HDEL', keys.holders, token)
+  redis.call('HDEL', keys.holders, found.token)
   redis.call('UNLINK', session.batch, session.hash)
+  strike(keys, session, found.name)
 end
 
 local function settled(keys, found, now)
