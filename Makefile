@@ -26,7 +26,7 @@ test: $(VENV)/.installed-dev servers ## Run every test on servers of its own: AR
 	@$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lowest: $(LOWEST)/.installed servers ## Run what depends on versions on the oldest supported ones
-	@$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile tests/unit tests/store tests/matrix tests/integration/test_auto.py $(ARGS)
+	@$(LOWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile tests/matrix $(ARGS)
 
 matrix: $(VENV)/.installed-dev $(LOWEST)/.installed servers ## Run the scenario on every combination of broker, pool, server and versions
 	@CELERY_INBOX_MATRIX=full $(VENV)/bin/python -m pytest tests/matrix $(ARGS)

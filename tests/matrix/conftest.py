@@ -19,12 +19,22 @@ from crash.conftest import (
     settings,
     told,
     worker_env,
+    worker_pythonpath,
 )
 from matrix.cells import PAIRS, Cell, all_cells
 from nodes.presence import skip_without
 from nodes.redis_server import SERVER_VARIABLE, server_of
 
-__all__ = ["celery_rabbitmq_broker", "default_worker_app_module", "handler", "scene", "settings", "told", "worker_env"]
+__all__ = [
+    "celery_rabbitmq_broker",
+    "default_worker_app_module",
+    "handler",
+    "scene",
+    "settings",
+    "told",
+    "worker_env",
+    "worker_pythonpath",
+]
 
 FULL = "CELERY_INBOX_MATRIX"
 """Environment variable: ``full`` runs every combination instead of every pair."""

@@ -150,10 +150,19 @@ def value(client: Any, key: str) -> Any:
     raise AssertionError(key)
 
 
-def lasts(client: Any, key: str) -> int | None:
-    """When a key ends, to the nearest ten seconds; None: never."""
+class End(int):
+    """When a key ends, Unix ms; two that were read a moment apart are the same."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, int) and abs(int(self) - int(other)) < 10_000
+
+    __hash__ = int.__hash__
+
+
+def lasts(client: Any, key: str) -> End | None:
+    """When a key ends; None: never."""
     left = client.pttl(key)
-    return None if left < 0 else round((left + int(client.time()[0]) * 1000) / 10_000)
+    return None if left < 0 else End(left + int(client.time()[0]) * 1000)
 
 
 @pytest.fixture
