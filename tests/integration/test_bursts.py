@@ -58,6 +58,7 @@ def is_whole(messages: list[tuple[str, int]]) -> bool:
     return all(after - before < DEBOUNCE for before, after in pairwise(arrivals))
 
 
+@pytest.mark.alone
 def test_each_burst_is_one_batch_in_order_whatever_else_goes_on(
     send: Send, follower: Follower, start_worker: Callable[..., CeleryTestWorker]
 ) -> None:
